@@ -1,0 +1,85 @@
+"""Devices, their attestation (individual enrollment) and credentials."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import ValidationInfo, model_validator
+
+from iotc_admin.contract.enrollment_groups import SymmetricKey, X509CertificateInfo
+from iotc_admin.contract.wire import STRICT, OneOf, Patch, Wire
+
+
+class Device(Wire):
+    """A device. `enabled=False` blocks it; `provisioned` once it has registered. Also its own patch."""
+
+    id: str | None = None
+    etag: str | None = None
+    display_name: str | None = None
+    template: str | None = None
+    enabled: bool | None = None
+    provisioned: bool | None = None
+    simulated: bool | None = None
+    organizations: tuple[str, ...] | None = None
+
+
+class X509Certificate(Wire):
+    """A device's own certificate: `certificate` goes in, `info` comes back."""
+
+    certificate: str | None = None
+    info: X509CertificateInfo | None = None
+
+
+class X509Certificates(Wire):
+    primary: X509Certificate
+    secondary: X509Certificate | None = None
+
+
+class X509(Wire):
+    client_certificates: X509Certificates | None = None
+
+
+class Tpm(Wire):
+    endorsement_key: str
+
+
+class Attestation(OneOf):
+    """How one device proves who it is; `x509` holds its own certificates."""
+
+    x509: X509 | None = None
+    symmetric_key: SymmetricKey | None = None
+    tpm: Tpm | None = None
+
+    @model_validator(mode="after")
+    def _complete(self, info: ValidationInfo) -> Self:
+        if info.context == STRICT and not self.model_fields_set - {"type"}:
+            message = f"type {self.type!r} comes without its field"
+            raise ValueError(message)
+        return self
+
+
+class X509CertificatesPatch(Patch):
+    primary: X509Certificate | None = None
+    secondary: X509Certificate | None = None
+
+
+class X509Patch(Patch):
+    client_certificates: X509CertificatesPatch | None = None
+
+
+class AttestationPatch(Patch):
+    """Changes just the slots it names."""
+
+    type: Literal["x509", "symmetricKey", "tpm"] | None = None
+    x509: X509Patch | None = None
+    symmetric_key: SymmetricKey | None = None
+    tpm: Tpm | None = None
+
+
+class DeviceCredentials(Wire):
+    """How a device may connect; the only answer of the REST API that names the ID scope."""
+
+    id_scope: str
+    symmetric_key: SymmetricKey | None = None
+    x509: X509 | None = None
+    tpm: Tpm | None = None

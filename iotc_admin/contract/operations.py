@@ -1,0 +1,126 @@
+"""Every REST operation, one line each: what the client sends and what the emulator serves.
+
+Source: the published description of the IoT Central data plane, api-version 2022-07-31.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar
+from urllib.parse import quote
+
+from iotc_admin.contract.access import ApiToken, Organization, Role
+from iotc_admin.contract.device_groups import DeviceGroup, DeviceGroupPatch
+from iotc_admin.contract.device_templates import DeviceTemplate, DeviceTemplatePatch
+from iotc_admin.contract.devices import Attestation, AttestationPatch, Device, DeviceCredentials
+from iotc_admin.contract.enrollment_groups import (
+    EnrollmentGroup,
+    EnrollmentGroupPatch,
+    SigningX509Certificate,
+    X509VerificationCertificate,
+    X509VerificationCode,
+)
+from iotc_admin.contract.wire import Page
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+API_VERSION: Final = "2022-07-31"
+
+Takes = TypeVar("Takes")
+Gives = TypeVar("Gives")
+
+
+@dataclass(frozen=True)
+class Operation(Generic[Takes, Gives]):
+    """One REST operation. `takes` and `gives` are the models of the bodies; `NoneType`: there is none."""
+
+    name: str
+    method: Literal["GET", "PUT", "PATCH", "POST", "DELETE"]
+    path: str
+    takes: type[Takes]
+    gives: type[Gives]
+    query: tuple[str, ...] = ()
+    repeatable: bool = True
+    """Whether sending it again, after an answer was lost, is safe."""
+
+    @property
+    def status(self) -> int:
+        """The status of success: 204 where there is no body."""
+        return 204 if self.gives is NONE else 200
+
+    @property
+    def content_type(self) -> str:
+        return "application/merge-patch+json" if self.method == "PATCH" else "application/json"
+
+    def path_for(self, ids: Mapping[str, str]) -> str:
+        """The path below `/api`, each id percent-encoded, its slashes included."""
+        return _PARAMETER.sub(lambda match: quote(ids[match[1]], safe=""), self.path)
+
+
+_PARAMETER: Final = re.compile(r"\{(\w+)\}")
+
+NONE: Final = type(None)
+_LISTING: Final = ("$top", "$filter", "$orderby")
+
+_GROUP: Final = "/enrollmentGroups/{enrollmentGroupId}"
+_SLOT: Final = _GROUP + "/certificates/{entry}"
+_DEVICE: Final = "/devices/{deviceId}"
+_TEMPLATE: Final = "/deviceTemplates/{deviceTemplateId}"
+_DEVICE_GROUP: Final = "/deviceGroups/{deviceGroupId}"
+_ORGANIZATION: Final = "/organizations/{organizationId}"
+_TOKEN: Final = "/apiTokens/{tokenId}"  # noqa: S105 - a path, not a token
+
+# fmt: off
+LIST_GROUPS  = Operation("EnrollmentGroups_List",   "GET",    "/enrollmentGroups", NONE, Page[EnrollmentGroup])
+GET_GROUP    = Operation("EnrollmentGroups_Get",    "GET",    _GROUP, NONE, EnrollmentGroup)
+CREATE_GROUP = Operation("EnrollmentGroups_Create", "PUT",    _GROUP, EnrollmentGroup, EnrollmentGroup)
+UPDATE_GROUP = Operation("EnrollmentGroups_Update", "PATCH",  _GROUP, EnrollmentGroupPatch, EnrollmentGroup, repeatable=False)
+DELETE_GROUP = Operation("EnrollmentGroups_Remove", "DELETE", _GROUP, NONE, NONE)
+GET_SLOT     = Operation("EnrollmentGroups_GetX509",    "GET",    _SLOT, NONE, SigningX509Certificate)
+PUT_SLOT     = Operation("EnrollmentGroups_CreateX509", "PUT",    _SLOT, SigningX509Certificate, SigningX509Certificate)
+DELETE_SLOT  = Operation("EnrollmentGroups_RemoveX509", "DELETE", _SLOT, NONE, NONE)
+# A second code replaces the first, and only the last one is used: asking again is safe.
+GENERATE_VERIFICATION_CODE = Operation("EnrollmentGroups_GenerateVerificationCodeX509", "POST", _SLOT + "/generateVerificationCode", NONE, X509VerificationCode)
+VERIFY_SLOT  = Operation("EnrollmentGroups_VerifyX509", "POST",   _SLOT + "/verify", X509VerificationCertificate, NONE, repeatable=False)
+
+LIST_DEVICES  = Operation("Devices_List",   "GET",    "/devices", NONE, Page[Device], query=_LISTING)
+GET_DEVICE    = Operation("Devices_Get",    "GET",    _DEVICE, NONE, Device)
+CREATE_DEVICE = Operation("Devices_Create", "PUT",    _DEVICE, Device, Device)
+UPDATE_DEVICE = Operation("Devices_Update", "PATCH",  _DEVICE, Device, Device, repeatable=False)
+DELETE_DEVICE = Operation("Devices_Remove", "DELETE", _DEVICE, NONE, NONE)
+GET_ATTESTATION    = Operation("Devices_GetAttestation",    "GET",    _DEVICE + "/attestation", NONE, Attestation)
+PUT_ATTESTATION    = Operation("Devices_CreateAttestation", "PUT",    _DEVICE + "/attestation", Attestation, Attestation)
+UPDATE_ATTESTATION = Operation("Devices_UpdateAttestation", "PATCH",  _DEVICE + "/attestation", AttestationPatch, Attestation, repeatable=False)
+DELETE_ATTESTATION = Operation("Devices_RemoveAttestation", "DELETE", _DEVICE + "/attestation", NONE, NONE)
+GET_CREDENTIALS    = Operation("Devices_GetCredentials",    "GET",    _DEVICE + "/credentials", NONE, DeviceCredentials)
+
+LIST_TEMPLATES  = Operation("DeviceTemplates_List",   "GET",    "/deviceTemplates", NONE, Page[DeviceTemplate], query=_LISTING)
+GET_TEMPLATE    = Operation("DeviceTemplates_Get",    "GET",    _TEMPLATE, NONE, DeviceTemplate)
+CREATE_TEMPLATE = Operation("DeviceTemplates_Create", "PUT",    _TEMPLATE, DeviceTemplate, DeviceTemplate)
+UPDATE_TEMPLATE = Operation("DeviceTemplates_Update", "PATCH",  _TEMPLATE, DeviceTemplatePatch, DeviceTemplate, repeatable=False)
+DELETE_TEMPLATE = Operation("DeviceTemplates_Remove", "DELETE", _TEMPLATE, NONE, NONE)
+
+LIST_DEVICE_GROUPS  = Operation("DeviceGroups_List",   "GET",    "/deviceGroups", NONE, Page[DeviceGroup])
+GET_DEVICE_GROUP    = Operation("DeviceGroups_Get",    "GET",    _DEVICE_GROUP, NONE, DeviceGroup)
+CREATE_DEVICE_GROUP = Operation("DeviceGroups_Create", "PUT",    _DEVICE_GROUP, DeviceGroup, DeviceGroup)
+UPDATE_DEVICE_GROUP = Operation("DeviceGroups_Update", "PATCH",  _DEVICE_GROUP, DeviceGroupPatch, DeviceGroup, repeatable=False)
+DELETE_DEVICE_GROUP = Operation("DeviceGroups_Remove", "DELETE", _DEVICE_GROUP, NONE, NONE)
+LIST_GROUP_DEVICES  = Operation("DeviceGroups_GetDevices", "GET", _DEVICE_GROUP + "/devices", NONE, Page[Device])
+
+LIST_ORGANIZATIONS  = Operation("Organizations_List",   "GET",    "/organizations", NONE, Page[Organization])
+GET_ORGANIZATION    = Operation("Organizations_Get",    "GET",    _ORGANIZATION, NONE, Organization)
+CREATE_ORGANIZATION = Operation("Organizations_Create", "PUT",    _ORGANIZATION, Organization, Organization)
+UPDATE_ORGANIZATION = Operation("Organizations_Update", "PATCH",  _ORGANIZATION, Organization, Organization, repeatable=False)
+DELETE_ORGANIZATION = Operation("Organizations_Remove", "DELETE", _ORGANIZATION, NONE, NONE)
+
+LIST_ROLES = Operation("Roles_List", "GET", "/roles", NONE, Page[Role])
+GET_ROLE   = Operation("Roles_Get",  "GET", "/roles/{roleId}", NONE, Role)
+
+LIST_API_TOKENS  = Operation("ApiTokens_List",   "GET",    "/apiTokens", NONE, Page[ApiToken])
+GET_API_TOKEN    = Operation("ApiTokens_Get",    "GET",    _TOKEN, NONE, ApiToken)
+# The secret comes back once: a second PUT after a lost answer would be refused, or make another token.
+CREATE_API_TOKEN = Operation("ApiTokens_Create", "PUT",    _TOKEN, ApiToken, ApiToken, repeatable=False)
+DELETE_API_TOKEN = Operation("ApiTokens_Remove", "DELETE", _TOKEN, NONE, NONE)
+# fmt: on
