@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar
-from urllib.parse import quote
+from typing import Any, Final, Generic, Literal, TypeVar, overload
+from urllib.parse import quote, urlencode
 
 from iotc_admin.contract.access import ApiToken, Organization, Role
 from iotc_admin.contract.device_groups import DeviceGroup, DeviceGroupPatch
@@ -21,15 +21,14 @@ from iotc_admin.contract.enrollment_groups import (
     X509VerificationCertificate,
     X509VerificationCode,
 )
-from iotc_admin.contract.wire import Page
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from iotc_admin.contract.wire import Page, Wire
+from iotc_admin.errors import SettingsError
 
 API_VERSION: Final = "2022-07-31"
 
 Takes = TypeVar("Takes")
 Gives = TypeVar("Gives")
+Query = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,39 @@ class Operation(Generic[Takes, Gives]):
     def content_type(self) -> str:
         return "application/merge-patch+json" if self.method == "PATCH" else "application/json"
 
-    def path_for(self, ids: Mapping[str, str]) -> str:
-        """The path below `/api`, each id percent-encoded, its slashes included."""
-        return _PARAMETER.sub(lambda match: quote(ids[match[1]], safe=""), self.path)
+    @overload
+    def __call__(self: Operation[None, Gives], *ids: str, query: Query = ...) -> Call[Gives]: ...
+    @overload
+    def __call__(self, *ids: str, body: Takes, query: Query = ...) -> Call[Gives]: ...
+    def __call__(self, *ids: str, body: Wire | Takes | None = None, query: Query = ()) -> Call[Gives]:
+        """This operation on the things that `ids` name, in the order of the path."""
+        for name, value in zip(_PARAMETER.findall(self.path), ids, strict=True):
+            if not value:
+                message = f"{name} is empty"
+                raise SettingsError(message, hint="give the id of the thing meant")
+        return Call(self, ids, body if isinstance(body, Wire) else None, query)
+
+
+@dataclass(frozen=True)
+class Call(Generic[Gives]):
+    """One operation with all that it is to be sent with: a value, without any I/O."""
+
+    operation: Operation[Any, Gives]
+    ids: tuple[str, ...]
+    body: Wire | None = None
+    query: Query = ()
+
+    @property
+    def url(self) -> str:
+        """Path and query below `/api`; ids are percent-encoded, their slashes included."""
+        ids = iter(self.ids)
+        path = _PARAMETER.sub(lambda _: quote(next(ids), safe=""), self.operation.path)
+        return f"{path}?{urlencode([('api-version', API_VERSION), *self.query])}"
+
+
+def listing(*, filter: str | None = None) -> Query:  # noqa: A002 - the service's word
+    """The query of a list operation that takes a filter."""
+    return () if filter is None else (("$filter", filter),)
 
 
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")

@@ -1,0 +1,264 @@
+"""The one road to the service: sign, pace, send, read, retry, page.
+
+Two drivers, a few lines each, walk the same `Road`: one blocking, one awaiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
+
+import httpx
+from tenacity import AsyncRetrying, RetryCallState, Retrying
+from tenacity.wait import wait_random_exponential
+
+from iotc_admin.client._refusals import date_of, read_answer, request_id_of
+from iotc_admin.client.credentials import Credential
+from iotc_admin.client.origin import Origin
+from iotc_admin.client.pacing import Pacer
+from iotc_admin.contract.operations import Call
+from iotc_admin.contract.wire import Page
+from iotc_admin.errors import (
+    AnswerLost,
+    IotcError,
+    NotFound,
+    RateLimited,
+    ServiceDown,
+    UnexpectedAnswer,
+    Unreachable,
+)
+
+T = TypeVar("T")
+
+ATTEMPTS: Final = 6
+# Longer than this a command should rather fail and be repeated.
+PATIENCE: Final = 60.0
+_UNREACHABLE_ATTEMPTS: Final = 3
+
+_log = logging.getLogger("iotc_admin.client")
+
+
+@dataclass(frozen=True)
+class _NextPage(Call[T]):
+    """A page whose address the service gave: followed verbatim."""
+
+    link: str = ""
+
+
+@dataclass
+class Road:
+    """What both drivers share: how a call becomes a request, and an answer a result."""
+
+    origin: Origin
+    credential: Credential
+    pacer: Pacer
+    clock: Callable[[], datetime]
+    attempts: int = ATTEMPTS
+    skew: timedelta | None = field(default=None, init=False)
+    """How far the application's clock is ahead of ours, by the last answer's `Date`."""
+
+    def request(self, call: Call[Any], authorization: str) -> httpx.Request:
+        headers = {"Authorization": authorization, "Accept": "application/json"}
+        content = None
+        if call.body is not None:
+            headers["Content-Type"] = call.operation.content_type
+            content = call.body.model_dump_json(by_alias=True, exclude_unset=True)
+        url = call.link if isinstance(call, _NextPage) else f"{self.origin}/api{call.url}"
+        # httpx replaces the whole query when it is given params, so none are: the URL is complete.
+        return httpx.Request(call.operation.method, url, headers=headers, content=content)
+
+    def read(self, call: Call[T], request: httpx.Request, response: httpx.Response, seconds: float) -> T:
+        """The result. Raises the error that the answer stands for; tells the pacer how it went."""
+        _log.info(
+            "%s %s %d %s %.0f ms",
+            request.method,
+            request.url.raw_path.decode(),
+            response.status_code,
+            request_id_of(response),
+            seconds * 1000,
+        )
+        date = date_of(response)
+        self.skew = None if date is None else date - self.clock()
+        try:
+            result = read_answer(call, response)
+        except RateLimited:
+            self.pacer.was_refused()
+            raise
+        self.pacer.went_well()
+        return result
+
+    def next_page(self, call: Call[Page[T]], page: Page[T], seen: set[str]) -> Call[Page[T]] | None:
+        """The call for the next page. Raises `UnexpectedAnswer` for a link that must not be followed."""
+        link = page.next_link
+        if not link:
+            return None
+        name = call.operation.name
+        if not self.origin.holds(link):
+            message = f"{name}: the next page is not at {self.origin} but at {link[:100]!r}"
+            raise UnexpectedAnswer(message, operation=name, hint="the token goes to its own application only")
+        if link in seen:
+            message = f"{name}: the next page is one that was read before: the list would never end"
+            raise UnexpectedAnswer(message, operation=name, hint="repeat; if it persists, report it")
+        seen.add(link)
+        return _NextPage(call.operation, call.ids, call.body, call.query, link)
+
+
+class _Attempts:
+    """The retries of one call: what may be repeated, when, and what a repeat's answer means."""
+
+    def __init__(self, call: Call[Any], limit: int) -> None:
+        self._call = call
+        self._limit = limit
+        self._may_have_happened = False
+        self._backoff = wait_random_exponential(multiplier=0.5, max=20)
+
+    def policy(self) -> dict[str, Any]:
+        return {"stop": self._stop, "wait": self._wait, "retry": self._retry, "reraise": True}
+
+    def already_deleted(self) -> bool:
+        """Whether "not found" is the answer to the repeat of a DELETE that worked, its answer lost."""
+        return self._may_have_happened and self._call.operation.method == "DELETE"
+
+    def _retry(self, state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, AnswerLost | ServiceDown):
+            self._may_have_happened = True
+            return self._call.operation.repeatable
+        if isinstance(error, Unreachable):
+            return not isinstance(error.__cause__, ssl.SSLError)
+        return isinstance(error, RateLimited)
+
+    def _stop(self, state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, Unreachable) and state.attempt_number >= _UNREACHABLE_ATTEMPTS:
+            return True
+        asked = _asked_to_wait(error)
+        return state.attempt_number >= self._limit or (asked is not None and asked > PATIENCE)
+
+    def _wait(self, state: RetryCallState) -> float:
+        asked = _asked_to_wait(state.outcome.exception() if state.outcome else None)
+        return self._backoff(state) if asked is None else asked
+
+
+def _asked_to_wait(error: BaseException | None) -> float | None:
+    return error.retry_after if isinstance(error, RateLimited | ServiceDown) else None
+
+
+@dataclass
+class Sender:
+    """The blocking driver."""
+
+    road: Road
+    http: httpx.Client
+    sleep: Callable[[float], None] = time.sleep
+
+    def send(self, call: Call[T]) -> T:
+        attempts = _Attempts(call, self.road.attempts)
+        try:
+            result: T = Retrying(sleep=self.sleep, **attempts.policy())(self._once, call)
+        except NotFound:
+            if attempts.already_deleted():
+                return None  # type: ignore[return-value] # DELETE gives None
+            raise
+        return result
+
+    def pages(self, call: Call[Page[T]]) -> Iterator[T]:
+        seen: set[str] = set()
+        following: Call[Page[T]] | None = call
+        while following is not None:
+            page = self.send(following)
+            yield from page.value
+            following = self.road.next_page(following, page, seen)
+
+    def _once(self, call: Call[T]) -> T:
+        request = self.road.request(call, self.road.credential.header(self.road.clock()))
+        if wait := self.road.pacer.take():
+            self.sleep(wait)
+        started = time.perf_counter()
+        try:
+            response = self.http.send(request)
+        except httpx.HTTPError as error:
+            raise _translated(error, call, self.road.origin) from _root(error)
+        return self.road.read(call, request, response, time.perf_counter() - started)
+
+
+@dataclass
+class AsyncSender:
+    """The awaiting driver."""
+
+    road: Road
+    http: httpx.AsyncClient
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    async def send(self, call: Call[T]) -> T:
+        attempts = _Attempts(call, self.road.attempts)
+        try:
+            result: T = await AsyncRetrying(sleep=self.sleep, **attempts.policy())(self._once, call)
+        except NotFound:
+            if attempts.already_deleted():
+                return None  # type: ignore[return-value] # DELETE gives None
+            raise
+        return result
+
+    async def pages(self, call: Call[Page[T]]) -> AsyncIterator[T]:
+        seen: set[str] = set()
+        following: Call[Page[T]] | None = call
+        while following is not None:
+            page = await self.send(following)
+            for item in page.value:
+                yield item
+            following = self.road.next_page(following, page, seen)
+
+    async def _once(self, call: Call[T]) -> T:
+        # A credential may ask the network for a token: not in the event loop.
+        authorization = await asyncio.to_thread(self.road.credential.header, self.road.clock())
+        request = self.road.request(call, authorization)
+        if wait := self.road.pacer.take():
+            await self.sleep(wait)
+        started = time.perf_counter()
+        try:
+            response = await self.http.send(request)
+        except httpx.HTTPError as error:
+            raise _translated(error, call, self.road.origin) from _root(error)
+        return self.road.read(call, request, response, time.perf_counter() - started)
+
+
+def _translated(error: httpx.HTTPError, call: Call[Any], origin: Origin) -> IotcError:
+    name = call.operation.name
+    root = _root(error)
+    if isinstance(root, ssl.SSLCertVerificationError):
+        return Unreachable(
+            f"{origin} showed a TLS certificate that is not trusted: {root.verify_message}",
+            operation=name,
+            hint="if its CA is your own or a proxy's, name it: --ca-file CA.pem (or SSL_CERT_FILE)",
+        )
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.ProxyError):
+        return Unreachable(
+            f"{origin} cannot be reached: {_reason(error, root)}",
+            operation=name,
+            hint="check --app, the network, and HTTPS_PROXY if there is a proxy",
+        )
+    return AnswerLost(
+        f"{name}: the answer was lost: {_reason(error, root)}",
+        operation=name,
+        hint="it may have happened all the same: repeat, what is done is not done again",
+    )
+
+
+def _root(error: BaseException) -> BaseException:
+    """The exception at the bottom: httpx and httpcore each wrap the one before."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return error
+
+
+def _reason(error: httpx.HTTPError, root: BaseException) -> str:
+    if isinstance(error, httpx.TimeoutException):
+        return "no answer in time"
+    return str(root) or type(root).__name__

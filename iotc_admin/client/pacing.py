@@ -1,0 +1,113 @@
+"""One pace for all processes of a user: the service allows 20 requests per second per application.
+
+The next free place in the queue and the rate stand in one SQLite row per application. A success raises
+the rate a little, a refusal cuts it; whoever comes next starts where the others have got to.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+# Just below the 20 the service allows: exactly 20 is refused as soon as two requests bunch up.
+CEILING: Final = 19.0
+# How far a command may run ahead of its place: about ten requests, so that a single command never waits.
+AHEAD: Final = 0.5
+
+_FLOOR: Final = 0.5
+_RAISE: Final = 0.02
+_CUT: Final = 0.8
+_CUT_AT_MOST_EVERY: Final = 1.0
+# A place further off than this was written under another clock.
+_ABSURD: Final = 600.0
+
+_SCHEMA: Final = "CREATE TABLE IF NOT EXISTS pace (app TEXT PRIMARY KEY, next REAL, rate REAL, cut REAL)"
+_log = logging.getLogger("iotc_admin.client")
+
+
+class Pacer:
+    """Hands out places in the queue to one application.
+
+    `file` is shared by processes; without one, or where it cannot be used, the pace is this process's own.
+    """
+
+    def __init__(
+        self,
+        app: str,
+        *,
+        file: Path | None = None,
+        ceiling: float = CEILING,
+        ahead: float = AHEAD,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._app = app
+        self._ceiling = ceiling
+        self._ahead = ahead
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._db = _open(file)
+        self._do("INSERT OR IGNORE INTO pace VALUES (?, 0, ?, 0)", (app, ceiling))
+
+    def take(self) -> float:
+        """Take the next place in the queue; how many seconds to wait for it."""
+        now = self._clock()
+        with self._lock:
+            place = self._do(
+                "UPDATE pace SET next = CASE WHEN next > :far THEN :now ELSE max(next, :now) END + 1 / rate"
+                " WHERE app = :app RETURNING next - 1 / rate",
+                {"now": now, "far": now + _ABSURD, "app": self._app},
+            )
+        return max(0.0, place - now - self._ahead)
+
+    def went_well(self) -> None:
+        """A request was served: the rate may rise a little."""
+        with self._lock:
+            self._do(
+                "UPDATE pace SET rate = min(rate + ?, ?) WHERE app = ?", (_RAISE, self._ceiling, self._app)
+            )
+
+    def was_refused(self) -> None:
+        """A request was refused for the rate: cut it, at most once a second for all processes."""
+        now = self._clock()
+        with self._lock:
+            self._do(
+                "UPDATE pace SET rate = max(rate * ?, ?), cut = ? WHERE app = ? AND abs(? - cut) >= ?",
+                (_CUT, _FLOOR, now, self._app, now, _CUT_AT_MOST_EVERY),
+            )
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def _do(self, statement: str, values: tuple[object, ...] | dict[str, object]) -> float:
+        try:
+            row = self._db.execute(statement, values).fetchone()
+        except sqlite3.Error as error:
+            # The pace is a courtesy: the service still refuses what is too much, and refusals are retried.
+            _log.warning("the shared pace is not to be had: %s", error)
+            return 0.0
+        return float(row[0]) if row else 0.0
+
+
+def _open(file: Path | None) -> sqlite3.Connection:
+    if file is not None:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            return _connect(str(file))
+        except (OSError, sqlite3.Error) as error:
+            _log.warning("%s cannot be shared (%s): other processes are paced apart", file, error)
+    return _connect(":memory:")
+
+
+def _connect(where: str) -> sqlite3.Connection:
+    # A lost row costs a second of pace, so nothing is synced to the disk; WAL outlives a killed process.
+    db = sqlite3.connect(where, isolation_level=None, check_same_thread=False, timeout=5)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = OFF")
+    db.execute(_SCHEMA)
+    return db
