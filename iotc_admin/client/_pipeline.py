@@ -161,7 +161,7 @@ class Sender:
     def send(self, call: Call[T]) -> T:
         attempts = _Attempts(call, self.road.attempts)
         try:
-            result: T = Retrying(sleep=self.sleep, **attempts.policy())(self._once, call)
+            result = Retrying(sleep=self.sleep, **attempts.policy())(lambda: self._once(call))
         except NotFound:
             if attempts.already_deleted():
                 return None  # type: ignore[return-value] # DELETE gives None

@@ -34,8 +34,10 @@ _log = logging.getLogger("iotc_admin.client")
 class Credential(Protocol):
     """What `Client` needs of a credential."""
 
-    entra: bool
-    """Whether the token opens more than one application, and so may go to Microsoft's hosts only."""
+    @property
+    def entra(self) -> bool:
+        """Whether the token opens more than one application, and so may go to Microsoft's hosts only."""
+        ...
 
     def header(self, now: datetime) -> str:
         """The value of `Authorization`. Raises `SettingsError` if there is none to be had."""

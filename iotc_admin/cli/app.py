@@ -1,0 +1,148 @@
+"""The command line: global options, the tree of commands, and what an error becomes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Final
+
+import typer
+
+from iotc_admin import __version__
+from iotc_admin.cli import cert, emulator, group, ledger
+from iotc_admin.cli.output import Output
+from iotc_admin.cli.settings import Options
+from iotc_admin.errors import IotcError
+
+# They may stand anywhere on the line; the parser knows them in front of the command only.
+_TAKES_VALUE: Final = ("--app", "--profile", "--ca-file", "--token-file", "--output", "-o", "--ledger")
+_FLAGS: Final = ("--quiet", "--verbose", "--yes", "--dry-run")
+
+# typer exports the class of one usage error only; its parent stands for all of them.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+app = typer.Typer(
+    name="iotc-admin",
+    help="X.509 device identities for Azure IoT Central: certificates, enrollment groups, proofs.",
+    epilog="\b\n"
+    "Exit codes: 0 done or nothing to do, 1 refused or failed, 2 wrong usage,\n"
+    "3 something is due or waits for a person, 4 partly done: repeat to resume.\n"
+    "\b\n"
+    "Example:  iotc-admin group create MyX509Group --root root_cert.pem\n"
+    "Library:  iotc_admin.workflows.enroll.enroll_group(client, 'MyX509Group', primary=ca)",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+)
+app.add_typer(cert.app, name="cert")
+app.add_typer(group.app, name="group")
+app.add_typer(ledger.app, name="ledger")
+app.add_typer(emulator.app, name="emulator")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"iotc-admin {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    ctx: typer.Context,
+    app_name: Annotated[
+        str | None, typer.Option("--app", metavar="NAME|URL", help="The application (IOTC_APP).")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="A named set of settings (IOTC_PROFILE).")] = None,
+    ca_file: Annotated[
+        str | None,
+        typer.Option(metavar="PEM", help="Trusted besides the system's store (IOTC_CA_FILE)."),
+    ] = None,
+    token_file: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Holds an API token (or IOTC_API_TOKEN); else Entra ID is asked."),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="table|json", help="For whom (IOTC_OUTPUT).")
+    ] = None,
+    ledger_file: Annotated[
+        str | None,
+        typer.Option("--ledger", metavar="FILE", help="Where certificates are remembered (IOTC_LEDGER)."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No messages, errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log each request to stderr.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask no question.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print the plan and send reads only; exit 3 if it holds changes."),
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    ctx.obj = Options(
+        app_name, profile, ca_file, token_file, output, ledger_file, quiet, verbose, yes, dry_run
+    )
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line. Returns the exit code; every error is printed, none leaves."""
+    line = _with_global_options_first(list(arguments))
+    try:
+        code = typer.main.get_command(app).main(line, prog_name="iotc-admin", standalone_mode=False)
+    except IotcError as error:
+        _output(line).error(error)
+        return 1
+    except _UsageError as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "iotc-admin"
+        _output(line).error(str(getattr(error, "format_message", error.__str__)()), f"see {path} --help")
+        return 2
+    except (KeyboardInterrupt, typer.Abort):
+        _output(line).error("interrupted", "repeat: what is done is not done again")
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has had enough; the interpreter must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _output(line: list[str]) -> Output:
+    """How to speak when the options could not be parsed."""
+    wanted = os.environ.get("IOTC_OUTPUT", "")
+    for place, word in enumerate(_before_double_dash(line)):
+        if word in ("-o", "--output"):
+            wanted = line[place + 1] if place + 1 < len(line) else ""
+        elif word.startswith(("--output=", "-o")):
+            wanted = word.removeprefix("--output=").removeprefix("-o")
+    return Output(json=wanted == "json")
+
+
+def _with_global_options_first(line: list[str]) -> list[str]:
+    first: list[str] = []
+    rest: list[str] = []
+    own = _before_double_dash(line)
+    words = iter(own)
+    for word in words:
+        if word in _TAKES_VALUE:
+            first += [word, *_next(words)]
+        elif word in _FLAGS or word.partition("=")[0] in _TAKES_VALUE or _short_output(word):
+            first.append(word)
+        else:
+            rest.append(word)
+    return first + rest + line[len(own) :]
+
+
+def _before_double_dash(line: list[str]) -> list[str]:
+    return line[: line.index("--")] if "--" in line else line
+
+
+def _next(words: Iterator[str]) -> list[str]:
+    following = next(words, None)
+    return [] if following is None else [following]
+
+
+def _short_output(word: str) -> bool:
+    return word.startswith("-o") and not word.startswith("--") and len(word) > len("-o")

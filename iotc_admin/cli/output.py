@@ -1,0 +1,99 @@
+"""The one place that prints: results to stdout, for people or programs; everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from iotc_admin.errors import IotcError, ServiceError, SettingsError
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where and how a command speaks."""
+
+    json: bool = False
+    quiet: bool = False
+
+    def result(self, document: object, lines: Iterable[str]) -> None:
+        """The result: a JSON document, or lines for people."""
+        if self.json:
+            _write(json.dumps(document, indent=2, ensure_ascii=False))
+        else:
+            for line in lines:
+                _write(line)
+
+    def table(self, document: object, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """A list: a JSON document, or a table for people."""
+        if self.json:
+            self.result(document, ())
+            return
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(*header, box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False)
+        for row in rows:
+            table.add_row(*row)
+        # A pipe has no width: nothing is cut off there.
+        console = Console(width=None if sys.stdout.isatty() else 1000, highlight=False, markup=False)
+        console.print(table)
+
+    def say(self, text: str) -> None:
+        """Progress, for people."""
+        if not self.quiet:
+            sys.stderr.write(f"{text}\n")
+
+    def warn(self, text: str) -> None:
+        """Something that a person should know, asked for or not."""
+        sys.stderr.write(f"warning: {text}\n")
+
+    def error(self, error: IotcError | str, hint: str = "") -> None:
+        """What went wrong, and what to do next."""
+        message = " ".join(str(error).split())
+        hint = error.hint if isinstance(error, IotcError) else hint
+        sys.stderr.write(f"error: {message}\n" + (f"hint: {' '.join(hint.split())}\n" if hint else ""))
+        if self.json:
+            _write(json.dumps({"error": _error_document(error, message, hint)}, indent=2, ensure_ascii=False))
+
+
+def ask(question: str, *, yes: bool) -> None:
+    """Ask before something is lost. Raises `SettingsError` without a terminal, or when the answer is no."""
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        message = f"{question} There is no terminal to ask at"
+        raise SettingsError(message, hint="repeat with --yes if that is what you want")
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise SettingsError("nothing was done", hint="")
+
+
+def iso(moment: datetime) -> str:
+    """A time as JSON has it here: ISO 8601 in UTC."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def day(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d}"
+
+
+def _error_document(error: IotcError | str, message: str, hint: str) -> Mapping[str, Any]:
+    service = error if isinstance(error, ServiceError) else None
+    return {
+        "kind": type(error).__name__ if isinstance(error, IotcError) else "UsageError",
+        "message": message,
+        "hint": hint or None,
+        "status": service.status if service else None,
+        "code": (service.code or None) if service else None,
+        "requestId": (service.request_id or None) if service else None,
+    }
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text + "\n")

@@ -1,0 +1,250 @@
+"""What IoT Central never gives back: the certificates behind its thumbprints; and who did what, when.
+
+One SQLite file, 0600. Hidden here: the schema, that every write is on the disk before it counts, and that
+several processes write at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from iotc_admin.errors import SettingsError
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS certificates (
+    sha256 TEXT PRIMARY KEY, sha1 TEXT NOT NULL, spki_sha256 TEXT NOT NULL, subject TEXT NOT NULL,
+    issuer TEXT NOT NULL, serial TEXT NOT NULL, not_before TEXT NOT NULL, not_after TEXT NOT NULL,
+    key_type TEXT NOT NULL, pem TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS by_sha1 ON certificates (sha1);
+CREATE TABLE IF NOT EXISTS runs (
+    id INTEGER PRIMARY KEY, at TEXT NOT NULL, command TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS sightings (
+    run INTEGER NOT NULL REFERENCES runs, sha256 TEXT NOT NULL REFERENCES certificates,
+    file TEXT NOT NULL, app TEXT NOT NULL, holder TEXT NOT NULL, slot TEXT NOT NULL,
+    PRIMARY KEY (run, sha256, app, holder, slot)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS journal (
+    id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES runs, at TEXT NOT NULL, event TEXT NOT NULL,
+    details TEXT NOT NULL);
+"""
+_COLUMNS: Final = "sha1, sha256, spki_sha256, subject, issuer, serial, not_before, not_after, key_type, pem"
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """When a certificate passed through the tool: in which file, bound for which slot of what."""
+
+    at: datetime
+    command: str
+    file: str
+    app: str
+    holder: str
+    """The enrollment group or device."""
+    slot: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A certificate the ledger knows. Thumbprints are upper-case hex, times UTC."""
+
+    sha1: str
+    sha256: str
+    spki_sha256: str
+    subject: str
+    issuer: str
+    serial: str
+    not_before: datetime
+    not_after: datetime
+    key_type: str
+    pem: str
+    sightings: tuple[Sighting, ...]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the journal."""
+
+    at: datetime
+    command: str
+    event: str
+    details: dict[str, Any]
+
+
+class Ledger:
+    """The ledger in `file`, made 0600 when it is new. Raises `SettingsError` when it cannot be used."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._lock = threading.Lock()
+        with self._translated():
+            _make_private(file)
+            self._db = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=10)
+            self._prepare()
+
+    def _prepare(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > _VERSION:
+            message = f"the ledger {self.file} was written by a newer version of iotc-admin"
+            raise SettingsError(message, hint="update iotc-admin, or name another file with --ledger")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        if version < _VERSION:
+            self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT")
+
+    def run(self, command: str, now: datetime) -> Run:
+        """A run of a command: what it sees and does is recorded under it, from the first line on."""
+        return Run(self, command, now)
+
+    def find(self, thumbprint: str) -> Entry | None:
+        """The certificate with this SHA-1 or SHA-256 thumbprint, colons and case aside."""
+        wanted = thumbprint.replace(":", "").upper()
+        return next(self._entries("WHERE sha1 = ? OR sha256 = ?", (wanted, wanted)), None)
+
+    def entries(self) -> list[Entry]:
+        """Every certificate, those that expire first in front."""
+        return list(self._entries("", ()))
+
+    def events(self) -> list[Event]:
+        """The journal, oldest first."""
+        query = "SELECT j.at, command, event, details FROM journal j JOIN runs ON runs.id = run ORDER BY j.id"
+        with self._translated():
+            rows = self._db.execute(query).fetchall()
+        return [Event(_time(at), command, event, json.loads(details)) for at, command, event, details in rows]
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def _entries(self, where: str, values: tuple[str, ...]) -> Iterator[Entry]:
+        with self._translated():
+            rows = self._db.execute(
+                f"SELECT {_COLUMNS} FROM certificates {where} ORDER BY not_after, sha256",  # noqa: S608 - constants
+                values,
+            ).fetchall()
+        for sha1, sha256, spki, subject, issuer, serial, not_before, not_after, key_type, pem in rows:
+            dates = _time(not_before), _time(not_after)
+            seen = self._sightings(sha256)
+            yield Entry(sha1, sha256, spki, subject, issuer, serial, *dates, key_type, pem, seen)
+
+    def _sightings(self, sha256: str) -> tuple[Sighting, ...]:
+        query = (
+            "SELECT at, command, file, app, holder, slot FROM sightings JOIN runs ON runs.id = run"
+            " WHERE sha256 = ? ORDER BY run, app, holder, slot"
+        )
+        with self._translated():
+            rows = self._db.execute(query, (sha256,)).fetchall()
+        return tuple(Sighting(_time(at), *rest) for at, *rest in rows)
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it is on the disk afterwards, or none."""
+        with self._lock, self._translated():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            message = f"the ledger {self.file} cannot be used: {error}"
+            raise SettingsError(
+                message, hint="name another file with --ledger or IOTC_LEDGER, or move this one away"
+            ) from None
+
+
+class Run:
+    """One run of a command, as the ledger sees it. Nothing is written before there is something to say."""
+
+    def __init__(self, ledger: Ledger, command: str, now: datetime) -> None:
+        self.ledger = ledger
+        self._command = command
+        self._now = now
+        self._id: int | None = None
+
+    def saw(
+        self,
+        certificate: x509.Certificate,
+        *,
+        file: str = "",
+        app: str = "",
+        holder: str = "",
+        slot: str = "",
+    ) -> None:
+        """This certificate passed through, from this file or bound for this slot."""
+        # Reading the ledger needs no cryptography, which costs a command 40 ms.
+        from iotc_admin.pki.description import describe  # noqa: PLC0415
+        from iotc_admin.pki.pem import certificate_pem  # noqa: PLC0415
+
+        facts = describe(certificate)
+        values = (
+            *(facts.sha1, facts.sha256, facts.spki_sha256, facts.subject, facts.issuer, facts.serial),
+            *(facts.not_before.isoformat(), facts.not_after.isoformat(), facts.key_type),
+            certificate_pem(certificate).decode(),
+        )
+        with self.ledger.writing() as db:
+            run = self._begun(db)
+            db.execute(
+                f"INSERT OR IGNORE INTO certificates ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)",  # noqa: S608
+                values,
+            )
+            file = file or self._file_of(db, run, facts.sha256)
+            db.execute(
+                "INSERT OR REPLACE INTO sightings VALUES (?,?,?,?,?,?)",
+                (run, facts.sha256, file, app, holder, slot),
+            )
+            if holder:
+                db.execute(
+                    "DELETE FROM sightings WHERE run = ? AND sha256 = ? AND holder = ''", (run, facts.sha256)
+                )
+
+    def note(self, event: str, now: datetime, **details: str) -> None:
+        """A line in the journal; never a secret."""
+        with self.ledger.writing() as db:
+            db.execute(
+                "INSERT INTO journal (run, at, event, details) VALUES (?,?,?,?)",
+                (self._begun(db), now.isoformat(), event, json.dumps(details)),
+            )
+
+    def _begun(self, db: sqlite3.Connection) -> int:
+        if self._id is None:
+            row = db.execute(
+                "INSERT INTO runs (at, command) VALUES (?,?) RETURNING id",
+                (self._now.isoformat(), self._command),
+            ).fetchone()
+            self._id = int(row[0])
+        return self._id
+
+    @staticmethod
+    def _file_of(db: sqlite3.Connection, run: int, sha256: str) -> str:
+        query = "SELECT file FROM sightings WHERE run = ? AND sha256 = ? AND file != ''"
+        row = db.execute(query, (run, sha256)).fetchone()
+        return str(row[0]) if row else ""
+
+
+def _make_private(file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    if file.stat().st_mode & 0o077:
+        file.chmod(0o600)
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)

@@ -1,0 +1,1 @@
+"""What operators do: look at the application, decide on a plan, carry it out."""

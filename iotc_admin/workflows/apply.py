@@ -1,0 +1,179 @@
+"""Do: all that this tool can do to a live application, on one page. Decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+
+from iotc_admin.contract.enrollment_groups import (
+    EnrollmentGroup,
+    EnrollmentGroupPatch,
+    GroupAttestation,
+    SigningX509Certificate,
+    Slot,
+)
+from iotc_admin.errors import Conflict, NotFound, PlanError, PlanOutdated
+from iotc_admin.pki.authority import CertificateAuthority
+from iotc_admin.workflows.look import SlotView, look_at_group, look_at_slot
+from iotc_admin.workflows.plan import (
+    AskForCode,
+    CreateGroup,
+    DeleteGroup,
+    Plan,
+    Prove,
+    PutCertificate,
+    RemoveCertificate,
+    Step,
+    SubmitProof,
+    UpdateGroup,
+    short,
+)
+from iotc_admin.workflows.proof import encoded, prove, submit
+
+if TYPE_CHECKING:
+    from iotc_admin.client.client import Client
+    from iotc_admin.ledger.ledger import Run
+
+
+@dataclass(frozen=True)
+class Hands:
+    """What the steps of a plan name but do not hold."""
+
+    authorities: Mapping[str, CertificateAuthority] = field(default_factory=dict)
+    """By SHA-1 thumbprint."""
+    proof: x509.Certificate | None = None
+    run: Run | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was done. `codes`: verification codes that wait for whoever holds the key."""
+
+    done: tuple[Step, ...] = ()
+    codes: Mapping[Slot, str] = field(default_factory=dict)
+
+
+def apply(plan: Plan, client: Client, hands: Hands) -> Outcome:
+    """Carry out a plan, step by step.
+
+    Raises `PlanOutdated` where the application is not as the plan supposes; the steps before that are done.
+    """
+    etags: dict[tuple[str, Slot], str] = {}
+    codes: dict[Slot, str] = {}
+    for step in plan.steps:
+        _do(step, client, hands, etags, codes)
+        if hands.run:
+            hands.run.note(str(step), client.now(), app=client.app)
+    return Outcome(plan.steps, codes)
+
+
+def _do(
+    step: Step,
+    client: Client,
+    hands: Hands,
+    etags: dict[tuple[str, Slot], str],
+    codes: dict[Slot, str],
+) -> None:
+    groups = client.enrollment_groups
+    match step:
+        case CreateGroup():
+            _create(step, client)
+        case UpdateGroup():
+            _update(step, client)
+        case DeleteGroup():
+            groups.delete(step.group)
+        case PutCertificate():
+            etags[step.group, step.slot] = _put(step, client, hands)
+        case Prove():
+            etag = etags.get((step.group, step.slot), step.etag)
+            authority = hands.authorities[step.thumbprint]
+            prove(client, step.group, step.slot, authority, thumbprint=step.thumbprint, etag=etag)
+        case AskForCode():
+            codes[step.slot] = groups.generate_verification_code(step.group, step.slot).verification_code
+        case SubmitProof():
+            assert hands.proof is not None, "a plan that submits a proof comes with one"  # noqa: S101
+            submit(client, step.group, step.slot, hands.proof, step.thumbprint)
+        case RemoveCertificate():
+            _remove(step, client)
+
+
+def _create(step: CreateGroup, client: Client) -> None:
+    group = EnrollmentGroup(
+        display_name=step.display_name,
+        enabled=step.enabled,
+        type=step.type,
+        attestation=GroupAttestation(type="x509"),
+    )
+    try:
+        client.enrollment_groups.create(step.group, group)
+    except Conflict as error:
+        if look_at_group(client, step.group, ()) is not None:
+            raise PlanOutdated(f"group {step.group} exists by now", hint="repeat") from error
+        error.hint = f"the display name {step.display_name!r} is taken: choose another with --display-name"
+        raise
+
+
+def _update(step: UpdateGroup, client: Client) -> None:
+    fields = {"display_name": step.display_name, "enabled": step.enabled, "etag": step.etag or None}
+    patch = EnrollmentGroupPatch(**{name: value for name, value in fields.items() if value is not None})
+    try:
+        client.enrollment_groups.update(step.group, patch)
+    except Conflict as error:
+        view = look_at_group(client, step.group, ())
+        if view is None or view.etag == step.etag:
+            raise
+        message = f"group {step.group} was changed meanwhile (etag before: {step.etag}, now: {view.etag})"
+        raise PlanOutdated(message, hint=f"look at it: iotc-admin group show {step.group}") from error
+
+
+def _put(step: PutCertificate, client: Client, hands: Hands) -> str:
+    authority = hands.authorities[step.thumbprint]
+    if hands.run and step.attest:
+        # Before it is claimed, not after: the claim must never stand without its reason.
+        hands.run.note(
+            "attested", client.now(), app=client.app, group=step.group, slot=step.slot,
+            sha1Thumbprint=step.thumbprint, reason=step.attest,
+        )  # fmt: skip
+    fields: dict[str, object] = {"certificate": encoded(authority.certificate)}
+    fields |= {"verified": True} if step.attest else {}
+    fields |= {"etag": step.etag} if step.etag else {}
+    body = SigningX509Certificate.model_validate(fields, by_name=True)
+    try:
+        answer = client.enrollment_groups.put_certificate(step.group, step.slot, body)
+    except Conflict as error:
+        raise _changed(step, look_at_slot(client, step.group, step.slot)) or error from error
+    if step.attest:
+        _check_attested(step, client)
+    return answer.etag or ""
+
+
+def _check_attested(step: PutCertificate, client: Client) -> None:
+    view = look_at_slot(client, step.group, step.slot)
+    if view is None or not view.verified:
+        message = f"{step.group}/{step.slot}: the application does not take the attestation, proof is needed"
+        raise PlanError(message, hint=f"iotc-admin group verify {step.group} --slot {step.slot} --key KEY")
+
+
+def _changed(step: PutCertificate, view: SlotView | None) -> PlanOutdated | None:
+    if (view.thumbprint if view else "") == step.replaces and (view.etag if view else "") == step.etag:
+        return None
+    now = f"holds {short(view.thumbprint)} (etag {view.etag})" if view else "is empty"
+    before = f"held {short(step.replaces)} (etag {step.etag})" if step.replaces else "was empty"
+    message = f"{step.group}/{step.slot} {before} and {now} by now"
+    return PlanOutdated(message, hint=f"look at it: iotc-admin group show {step.group}")
+
+
+def _remove(step: RemoveCertificate, client: Client) -> None:
+    view = look_at_slot(client, step.group, step.slot)
+    if view is not None and view.thumbprint != step.thumbprint:
+        message = (
+            f"{step.group}/{step.slot} holds {short(view.thumbprint)} by now, not {short(step.thumbprint)}"
+        )
+        raise PlanOutdated(message, hint=f"look at it: iotc-admin group show {step.group}")
+    try:
+        client.enrollment_groups.delete_certificate(step.group, step.slot)
+    except NotFound:
+        return

@@ -1,0 +1,161 @@
+"""The plan: all that is to be done to an application, as a frozen value without secrets.
+
+It names a CA by its thumbprint; the executor is handed the key.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from iotc_admin.contract.enrollment_groups import Slot
+
+
+@dataclass(frozen=True)
+class CreateGroup:
+    """Make an X.509 group."""
+
+    group: str
+    display_name: str
+    type: str
+    enabled: bool
+
+    def __str__(self) -> str:
+        return f"create group {self.group} ({self.type}{'' if self.enabled else ', disabled'})"
+
+
+@dataclass(frozen=True)
+class UpdateGroup:
+    """Change the fields that are not None, and only those."""
+
+    group: str
+    display_name: str | None
+    enabled: bool | None
+    etag: str
+
+    def __str__(self) -> str:
+        changes = [] if self.display_name is None else [f"display name {self.display_name!r}"]
+        changes += [] if self.enabled is None else ["enable" if self.enabled else "disable"]
+        return f"update group {self.group}: {', '.join(changes)}"
+
+
+@dataclass(frozen=True)
+class DeleteGroup:
+    """Remove a group with its certificates."""
+
+    group: str
+
+    def __str__(self) -> str:
+        return f"delete group {self.group}"
+
+
+@dataclass(frozen=True)
+class PutCertificate:
+    """Fill a slot. `replaces` is the thumbprint that stands there now, empty for a free slot."""
+
+    group: str
+    slot: Slot
+    thumbprint: str
+    replaces: str
+    etag: str
+    attest: str
+    """Why it counts as verified without proof; empty: it does not."""
+
+    def __str__(self) -> str:
+        what = f"{self.group}/{self.slot}: upload {short(self.thumbprint)}"
+        what += f", replacing {short(self.replaces)}" if self.replaces else ""
+        return what + (f", verified without proof ({self.attest})" if self.attest else "")
+
+
+@dataclass(frozen=True)
+class Prove:
+    """Prove possession of the key of the certificate in a slot: code, sign, verify, read back."""
+
+    group: str
+    slot: Slot
+    thumbprint: str
+    etag: str
+
+    def __str__(self) -> str:
+        return f"{self.group}/{self.slot}: prove possession of {short(self.thumbprint)}"
+
+
+@dataclass(frozen=True)
+class AskForCode:
+    """Ask for a verification code, for whoever holds the key."""
+
+    group: str
+    slot: Slot
+    thumbprint: str
+
+    def __str__(self) -> str:
+        return f"{self.group}/{self.slot}: ask for a verification code for {short(self.thumbprint)}"
+
+
+@dataclass(frozen=True)
+class SubmitProof:
+    """Hand in a verification certificate that was signed elsewhere."""
+
+    group: str
+    slot: Slot
+    thumbprint: str
+
+    def __str__(self) -> str:
+        return f"{self.group}/{self.slot}: hand in the proof for {short(self.thumbprint)}"
+
+
+@dataclass(frozen=True)
+class RemoveCertificate:
+    """Empty a slot."""
+
+    group: str
+    slot: Slot
+    thumbprint: str
+
+    def __str__(self) -> str:
+        return f"{self.group}/{self.slot}: remove {short(self.thumbprint)}"
+
+
+Step = (
+    CreateGroup
+    | UpdateGroup
+    | DeleteGroup
+    | PutCertificate
+    | Prove
+    | AskForCode
+    | SubmitProof
+    | RemoveCertificate
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps for one application, in their order."""
+
+    app: str
+    steps: tuple[Step, ...]
+
+    @property
+    def uploads(self) -> bool:
+        """Whether a certificate is put into a slot."""
+        return any(isinstance(step, PutCertificate) for step in self.steps)
+
+    def to_json(self) -> dict[str, Any]:
+        steps = [{"do": type(step).__name__, **asdict(step)} for step in self.steps]
+        # Through JSON, so that what is printed is what a reader gets back: plain strings and lists.
+        document: dict[str, Any] = json.loads(json.dumps({"app": self.app, "steps": steps}))
+        return document
+
+    def within(self, other: Plan) -> bool:
+        """Whether it does nothing that the other plan would not do, etags aside."""
+        return {_without_etag(step) for step in self.steps} <= {_without_etag(step) for step in other.steps}
+
+
+def _without_etag(step: Step) -> Step:
+    return replace(step, etag="") if isinstance(step, UpdateGroup | PutCertificate | Prove) else step
+
+
+def short(thumbprint: str) -> str:
+    """A thumbprint for people: `6445..3EAC`."""
+    return f"{thumbprint[:4]}..{thumbprint[-4:]}"
