@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -105,6 +107,14 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         # Whoever read our output has had enough; the interpreter must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001 - a fault of our own; no traceback reaches a user
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}:{place.lineno}"
+        _output(line).error(
+            f"this is a fault in iotc-admin: {type(error).__name__} at {where}",
+            "please report it, with the command; what is done is not done again when you repeat",
+        )
         return 1
     return code if isinstance(code, int) else 0
 

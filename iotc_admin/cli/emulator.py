@@ -1,7 +1,205 @@
-"""placeholder"""
+"""`iotc-admin emulator ...`: the stand-in for the service, in the foreground or around a command."""
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
-app = typer.Typer()
+from iotc_admin.cli.keyfiles import epilog
+from iotc_admin.cli.settings import Session
+from iotc_admin.errors import SettingsError
+
+if TYPE_CHECKING:
+    from iotc_admin.emulator import Emulator
+
+app = typer.Typer(
+    help="A stand-in for IoT Central that really validates: for tests, rehearsals and pipelines.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+class ThrottleKind(StrEnum):
+    window = "window"
+    bucket = "bucket"
+    off = "off"
+
+
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", metavar="DIR", help="Keep the state here; else it is forgotten.")
+]
+Host = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Where to listen.")]
+Throttle = Annotated[ThrottleKind, typer.Option("--throttle", help="How 20 requests a second are counted.")]
+Clock = Annotated[
+    str | None, typer.Option("--clock", metavar="ISO-TIME", help="Where its clock starts (default: now).")
+]
+PageSize = Annotated[int, typer.Option("--page-size", min=1, max=100, help="Items on a page.")]
+FaultSpecs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fault",
+        metavar="KIND[,FIELD=VALUE...]",
+        help="What goes wrong, as in lose-answer,times=2. Repeatable.",
+    ),
+]
+SwitchSpecs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--switch", metavar="NAME=VALUE", help="How it behaves where the real one's is unknown. Repeatable."
+    ),
+]
+
+
+@app.command(
+    epilog=epilog(
+        "iotc-admin emulator run --data-dir ./state", "with iotc_admin.emulator.Emulator() as emulator: ..."
+    )
+)
+def run(
+    ctx: typer.Context,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 picks a free one.")] = 8443,
+    data_dir: DataDir = None,
+    host: Host = "127.0.0.1",
+    throttle: Throttle = ThrottleKind.window,
+    clock: Clock = None,
+    page_size: PageSize = 25,
+    fault: FaultSpecs = None,
+    switch: SwitchSpecs = None,
+) -> None:
+    """Run the emulator in the foreground until Ctrl-C.
+
+    When it is ready it prints one line of JSON: app, apiToken, caFile, idScope, dpsHost, mqttPort, pid and
+    control, a loopback URL for faults and the clock.
+    """
+    Session.begin(ctx.command_path, ctx.obj)
+    over = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: over.set())
+    with _emulator(port, data_dir, host, throttle, clock, page_size, fault, switch) as emulator:
+        sys.stdout.write(json.dumps(_ready(emulator)) + "\n")
+        sys.stdout.flush()
+        while not over.wait(timeout=3600):
+            pass
+
+
+@app.command(
+    "exec",
+    epilog=epilog(
+        "iotc-admin emulator exec -- iotc-admin group list",
+        "with iotc_admin.emulator.Emulator() as emulator: ...",
+    ),
+)
+def execute(
+    ctx: typer.Context,
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND ARG...", help="What to run.")],
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 picks a free one.")] = 0,
+    data_dir: DataDir = None,
+    host: Host = "127.0.0.1",
+    throttle: Throttle = ThrottleKind.window,
+    clock: Clock = None,
+    page_size: PageSize = 25,
+    fault: FaultSpecs = None,
+    switch: SwitchSpecs = None,
+) -> None:
+    """Start the emulator, run a command against it, stop, and exit with the command's code.
+
+    The command finds IOTC_APP, IOTC_API_TOKEN, IOTC_CA_FILE, IOTC_ID_SCOPE, IOTC_DPS_HOST,
+    IOTC_EMULATOR_CONTROL and IOTC_LEDGER in its environment.
+    """
+    Session.begin(ctx.command_path, ctx.obj)
+    with _emulator(port, data_dir, host, throttle, clock, page_size, fault, switch) as emulator:
+        code = _run(command, {**os.environ, **_environment(emulator, moved=clock is not None)})
+    raise typer.Exit(code)
+
+
+@contextmanager
+def _emulator(
+    port: int,
+    data_dir: Path | None,
+    host: str,
+    throttle: ThrottleKind,
+    clock: str | None,
+    page_size: int,
+    fault: list[str] | None,
+    switch: list[str] | None,
+) -> Iterator[Emulator]:
+    from iotc_admin.emulator import Emulator, Fault, Switches
+
+    moment = _moment(clock)
+    emulator = Emulator(
+        port=port,
+        host=host,
+        data_dir=data_dir,
+        throttle=throttle.value,
+        page_size=page_size,
+        faults=[Fault.parse(text) for text in fault or []],
+        switches=Switches.parse(switch or []),
+    )
+    with emulator:
+        if moment is not None:
+            emulator.control.set_clock(moment)
+        yield emulator
+
+
+def _run(command: list[str], environment: Mapping[str, str]) -> int:
+    try:
+        child = subprocess.Popen(command, env=environment)  # noqa: S603 - running it is what was asked for
+    except OSError as error:
+        message = f"{command[0]} cannot be run: {error.strerror}"
+        raise SettingsError(message, hint="the command stands behind --, as typed in a shell") from None
+    # Ctrl-C reaches the child from the terminal by itself; what is sent to us alone is passed on.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    code = child.wait()
+    return code if code >= 0 else 128 - code
+
+
+def _ready(emulator: Emulator) -> dict[str, object]:
+    return {
+        "app": emulator.app,
+        "apiToken": emulator.api_token,
+        "caFile": str(emulator.ca_file),
+        "idScope": emulator.id_scope,
+        "dpsHost": emulator.dps_host,
+        "mqttPort": emulator.mqtt_port,
+        "pid": os.getpid(),
+        "control": emulator.control_url,
+    }
+
+
+def _environment(emulator: Emulator, *, moved: bool) -> dict[str, str]:
+    ledger = os.environ.get("IOTC_LEDGER") or str(emulator.ca_file.parent / "ledger.db")
+    return {
+        "IOTC_APP": emulator.app,
+        "IOTC_API_TOKEN": emulator.api_token,
+        "IOTC_CA_FILE": str(emulator.ca_file),
+        "IOTC_ID_SCOPE": emulator.id_scope,
+        "IOTC_DPS_HOST": emulator.dps_host,
+        "IOTC_EMULATOR_CONTROL": emulator.control_url,
+        "IOTC_LEDGER": ledger,
+        # Commands that are to live in the emulator's time take theirs from it.
+        **({"IOTC_CLOCK": "application"} if moved else {}),
+    }
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        message = f"{text!r} is not an ISO 8601 time"
+        raise SettingsError(message, hint="as in 2027-01-31 or 2027-01-31T12:00:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

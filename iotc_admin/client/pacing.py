@@ -34,6 +34,7 @@ class Pacer:
     """Hands out places in the queue to one application.
 
     `file` is shared by processes; without one, or where it cannot be used, the pace is this process's own.
+    `patience`: how many seconds to wait for the others' writes.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Pacer:
         file: Path | None = None,
         ceiling: float = CEILING,
         ahead: float = AHEAD,
+        patience: float = 5.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._app = app
@@ -50,7 +52,7 @@ class Pacer:
         self._ahead = ahead
         self._clock = clock
         self._lock = threading.Lock()
-        self._db = _open(file)
+        self._db = _open(file, patience)
         self._do("INSERT OR IGNORE INTO pace VALUES (?, 0, ?, 0)", (app, ceiling))
 
     def take(self) -> float:
@@ -94,19 +96,19 @@ class Pacer:
         return float(row[0]) if row else 0.0
 
 
-def _open(file: Path | None) -> sqlite3.Connection:
+def _open(file: Path | None, patience: float) -> sqlite3.Connection:
     if file is not None:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            return _connect(str(file))
+            return _connect(str(file), patience)
         except (OSError, sqlite3.Error) as error:
             _log.warning("%s cannot be shared (%s): other processes are paced apart", file, error)
-    return _connect(":memory:")
+    return _connect(":memory:", patience)
 
 
-def _connect(where: str) -> sqlite3.Connection:
+def _connect(where: str, patience: float) -> sqlite3.Connection:
     # A lost row costs a second of pace, so nothing is synced to the disk; WAL outlives a killed process.
-    db = sqlite3.connect(where, isolation_level=None, check_same_thread=False, timeout=5)
+    db = sqlite3.connect(where, isolation_level=None, check_same_thread=False, timeout=patience)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = OFF")
     db.execute(_SCHEMA)
