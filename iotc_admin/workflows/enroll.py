@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +19,7 @@ from iotc_admin.pki.description import sha1_thumbprint
 from iotc_admin.pki.keys import same_key
 from iotc_admin.pki.lint import require
 from iotc_admin.workflows.apply import Hands, Outcome, apply
-from iotc_admin.workflows.look import BOTH, GroupView, SlotView, look_at_group
+from iotc_admin.workflows.look import BOTH, GroupView, SlotView, look_at_group, look_at_slots
 from iotc_admin.workflows.plan import AskForCode, CreateGroup, Plan, Prove, PutCertificate, Step, short
 from iotc_admin.workflows.proof import refuse_skew
 
@@ -98,7 +98,8 @@ def plan_enrollment(client: Client, wanted: Enrollment) -> Plan:
     view = look_at_group(client, wanted.group, wanted.authorities)
     if view is not None and view.takes_certificates and _uploads(wanted, view):
         # Something will be written: the other slot matters too, it may hold the same certificate.
-        view = look_at_group(client, wanted.group, BOTH)
+        rest = [slot for slot in BOTH if slot not in view.slots]
+        view = replace(view, slots={**view.slots, **look_at_slots(client, wanted.group, rest)})
     plan = decide_enrollment(client.app, wanted, view)
     if any(isinstance(step, Prove) for step in plan.steps):
         refuse_skew(client)
@@ -113,6 +114,9 @@ def carry_out(client: Client, wanted: Enrollment, plan: Plan, run: Run | None = 
     by_thumbprint = {
         sha1_thumbprint(authority.certificate): authority for authority in wanted.authorities.values()
     }
+    if wanted.attest and run is None:
+        message = "self-attestation leaves its reason in the ledger, and no ledger is given"
+        raise SettingsError(message, hint="hand in run=Ledger(path).run(command, now)")
     if run:
         for slot, authority in wanted.authorities.items():
             run.saw(authority.certificate, app=client.app, holder=wanted.group, slot=slot)

@@ -61,8 +61,13 @@ def group_view(client: Client, group_id: str, group: EnrollmentGroup, slots: Ite
         type=group.type,
         attestation=kind,
         etag=group.etag or "",
-        slots={slot: look_at_slot(client, group_id, slot) for slot in read},
+        slots=look_at_slots(client, group_id, read),
     )
+
+
+def look_at_slots(client: Client, group_id: str, slots: Iterable[Slot]) -> dict[Slot, SlotView | None]:
+    """These slots; an empty one is None."""
+    return {slot: look_at_slot(client, group_id, slot) for slot in slots}
 
 
 def look_at_slot(client: Client, group_id: str, slot: Slot) -> SlotView | None:

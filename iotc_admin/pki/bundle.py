@@ -1,0 +1,112 @@
+"""Hides where the parts that belong together are found: a certificate, its key and its issuers."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from iotc_admin.errors import KeyMismatch, PkiError
+from iotc_admin.pki import pem, store
+from iotc_admin.pki.chain import build_chain
+from iotc_admin.pki.containers import is_pfx
+from iotc_admin.pki.keys import open_key, same_key, spki_sha256
+from iotc_admin.pki.parsing import public_key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+
+    from iotc_admin.pki.keys import SigningKey
+
+_START = 16  # digits of a hash that people compare
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What a file and its neighbours hold together."""
+
+    certificate: x509.Certificate
+    key: SigningKey | None
+    chain: tuple[x509.Certificate, ...]
+
+
+def find(path: Path | str, key: str | None = None, *, password: bytes | None = None) -> Bundle:
+    """The certificate of `path`, its issuers, and its key: named, in the same file, or beside it."""
+    path = Path(path)
+    certificates = store.load_certificates(path, password)
+    signing_key = open_key(key, password=password) if key is not None else _key_near(path, password)
+    with store.naming(path):
+        certificate = _pick(certificates, signing_key)
+    chain = build_chain(certificate, [*certificates, *_full_chain_beside(path)])
+    return Bundle(certificate, signing_key, chain)
+
+
+def certificate_beside_key(path: Path | str, key: SigningKey) -> x509.Certificate | None:
+    """The certificate that belongs to a key: in the key's own file, or beside `X_key.pem` as `X_cert.pem`."""
+    path = Path(path)
+    beside = path.with_name(f"{path.stem.removesuffix('_key')}_cert.pem")
+    for file in (path, beside):
+        if not file.is_file():
+            continue
+        with suppress(PkiError):
+            return _pick(store.load_certificates(file), key)
+    return None
+
+
+def require_match(certificate: x509.Certificate, key: SigningKey | None) -> None:
+    """KeyMismatch unless `key` is None or belongs to the certificate."""
+    if key is None:
+        return
+    public_key = public_key_of(certificate)
+    if public_key is None or not same_key(public_key, key.public_key()):
+        raise KeyMismatch(
+            f"{certificate.subject.rfc4514_string()} has the public key {_shown(public_key)}, "
+            f"but the private key belongs to {_shown(key.public_key())}",
+            hint="give the key that was made for this certificate",
+        )
+
+
+def _pick(certificates: Sequence[x509.Certificate], key: SigningKey | None) -> x509.Certificate:
+    for certificate in certificates:
+        try:
+            require_match(certificate, key)
+        except KeyMismatch:
+            continue
+        return certificate
+    require_match(certificates[0], key)
+    return certificates[0]
+
+
+def _key_near(path: Path, password: bytes | None) -> SigningKey | None:
+    data = store.read_file(path)
+    if pem.holds_key(data):
+        return _key_inside(path, data, password)
+    stem = _stem(path)
+    for beside in (path.with_name(f"{stem}_key.pem"), path.with_name(f"{stem}.key")):
+        if beside != path and beside.is_file():
+            return store.load_key(beside, password)
+    return None
+
+
+def _key_inside(path: Path, data: bytes, password: bytes | None) -> SigningKey | None:
+    with store.naming(path):
+        if is_pfx(data):
+            return pem.read_pfx(data, password)[0]
+        return pem.read_key(data, password)
+
+
+def _full_chain_beside(path: Path) -> list[x509.Certificate]:
+    beside = path.with_name(f"{_stem(path)}_fullchain.pem")
+    return store.load_certificates(beside) if beside != path and beside.is_file() else []
+
+
+def _stem(path: Path) -> str:
+    return path.stem.removesuffix("_cert").removesuffix("_fullchain")
+
+
+def _shown(public_key: PublicKeyTypes | None) -> str:
+    return "unknown" if public_key is None else f"{spki_sha256(public_key)[:_START]}.."
