@@ -83,6 +83,8 @@ def _global_options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
+    if output not in (None, "table", "json"):
+        raise typer.BadParameter(f"{output!r} is neither table nor json", ctx, param_hint="--output")
     ctx.obj = Options(
         app_name, profile, ca_file, token_file, output, ledger_file, quiet, verbose, yes, dry_run
     )
@@ -99,7 +101,8 @@ def run(arguments: Sequence[str]) -> int:
     except _UsageError as error:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "iotc-admin"
-        _output(line).error(str(getattr(error, "format_message", error.__str__)()), f"see {path} --help")
+        said = str(getattr(error, "format_message", error.__str__)()).replace("Value error, ", "")
+        _output(line).error(said, f"see {path} --help")
         return 2
     except (KeyboardInterrupt, typer.Abort):
         _output(line).error("interrupted", "repeat: what is done is not done again")

@@ -275,7 +275,8 @@ def check(
     )
     session.output.result(
         {"file": file, "role": wanted.value, "findings": [_finding(each) for each in findings]},
-        [line for each in findings for line in _finding_lines(each)] or [f"{file}: no findings as {wanted}"],
+        [line for each in findings for line in _finding_lines(file, each)]
+        or [f"{file}: no findings as {wanted}"],
     )
     if any(each.level == "error" for each in findings):
         raise typer.Exit(1)
@@ -360,7 +361,7 @@ def _finding(finding: Finding) -> dict[str, str]:
     }
 
 
-def _finding_lines(finding: Finding) -> Iterator[str]:
-    yield f"{finding.level}: {finding.what} [{finding.code}]"
+def _finding_lines(file: str, finding: Finding) -> Iterator[str]:
+    yield f"{finding.level}: {file} {finding.what} [{finding.code}]"
     yield f"  cause: {finding.cause}"
     yield f"  fix:   {finding.fix}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from iotc_admin.workflows.apply import Outcome
     from iotc_admin.workflows.enroll import Enrollment
     from iotc_admin.workflows.look import SlotView
-    from iotc_admin.workflows.plan import Plan
+    from iotc_admin.workflows.plan import Plan, Step
 
 WAITS = 3
 
@@ -193,7 +193,7 @@ def update(
         if not _begin(session, plan):
             return
         if plan.steps:
-            update_group(client, change, plan, Hands(run=session.run()))
+            update_group(client, change, plan, Hands(run=session.run(), told=_telling(session)))
         _report(session, client, plan, name)
 
 
@@ -211,7 +211,7 @@ def delete(ctx: typer.Context, name: Name) -> None:
         if not _begin(session, plan):
             return
         ask(f"Delete the enrollment group {name} with its certificates?", yes=session.yes)
-        apply(plan, client, Hands(run=session.run()))
+        apply(plan, client, Hands(run=session.run(), told=_telling(session)))
     session.output.result({"id": name, "deleted": True}, [f"{name} is deleted"])
 
 
@@ -234,7 +234,7 @@ def remove_cert(ctx: typer.Context, name: Name, slot: SlotOption) -> None:
             return
         if plan.steps:
             ask(f"Remove the certificate from {name}/{slot}?", yes=session.yes)
-            apply(plan, client, Hands(run=session.run()))
+            apply(plan, client, Hands(run=session.run(), told=_telling(session)))
         _report(session, client, plan, name)
 
 
@@ -254,7 +254,7 @@ def code(ctx: typer.Context, name: Name, slot: SlotOption) -> None:
         plan = plan_code(client, name, _slot(slot))
         if not _begin(session, plan):
             return
-        outcome = apply(plan, client, Hands(run=session.run()))
+        outcome = apply(plan, client, Hands(run=session.run(), told=_telling(session)))
     text = outcome.codes[_slot(slot)]
     session.output.result({"verificationCode": text}, [text])
     session.output.say("codes given before no longer work")
@@ -312,7 +312,7 @@ def _verify_here(session: Session, name: str, slot: Slot, key: str, key_password
         if not _begin(session, plan):
             return
         run.saw(certificate, app=client.app, holder=name, slot=slot)
-        apply(plan, client, Hands({view.thumbprint: authority}, run=run))
+        apply(plan, client, Hands({view.thumbprint: authority}, run=run, told=_telling(session)))
         _report(session, client, plan, name)
 
 
@@ -333,7 +333,7 @@ def _verify_from_elsewhere(session: Session, name: str, slot: Slot, verification
         plan = plan_submission(client, name, slot, view)
         if not _begin(session, plan):
             return
-        apply(plan, client, Hands(proof=proof, run=run))
+        apply(plan, client, Hands(proof=proof, run=run, told=_telling(session)))
         _report(session, client, plan, name)
 
 
@@ -347,7 +347,7 @@ def _enroll(session: Session, client: Client, wanted: Enrollment, run: Run) -> N
     for step in plan.steps:
         if isinstance(step, PutCertificate) and step.replaces:
             ask(f"{step}?", yes=session.yes)
-    outcome = carry_out(client, wanted, plan, run)
+    outcome = carry_out(client, wanted, plan, run, told=_telling(session))
     if not any(isinstance(step, CreateGroup) for step in plan.steps) and _differs(wanted):
         session.output.say(
             f"{wanted.group} was there already: its display name and whether it is enabled stay as they are; "
@@ -373,8 +373,6 @@ def _begin(session: Session, plan: Plan) -> bool:
 def _report(session: Session, client: Client, plan: Plan, name: str, outcome: Outcome | None = None) -> None:
     """What was done, for people; for programs, what `show` prints. Exits 3 while a proof is open."""
     codes = dict(outcome.codes) if outcome else {}
-    for step in plan.steps:
-        session.output.say(str(step))
     if session.output.json:
         _show(session, client, name, codes)
     else:
@@ -388,6 +386,10 @@ def _report(session: Session, client: Client, plan: Plan, name: str, outcome: Ou
     for slot, text in codes.items():
         session.output.say(_next_step(name, slot, text))
     raise typer.Exit(WAITS)
+
+
+def _telling(session: Session) -> Callable[[Step], None]:
+    return lambda step: session.output.say(str(step))
 
 
 def _next_step(name: str, slot: str, text: str) -> str:

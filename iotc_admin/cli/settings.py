@@ -63,7 +63,7 @@ class Session:
     def output(self) -> Output:
         wanted = self._setting(self.options.output, "IOTC_OUTPUT", "output") or "table"
         if wanted not in _OUTPUTS:
-            raise SettingsError(f"{wanted!r} is no output", hint="--output takes table or json")
+            raise SettingsError(f"{wanted!r} is no output", hint="IOTC_OUTPUT takes table or json")
         return Output(json=wanted == "json", quiet=self.options.quiet)
 
     @property

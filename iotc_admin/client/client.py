@@ -79,8 +79,10 @@ def _road(
 ) -> Road:
     origin = Origin.of(app)
     if credential.entra and not origin.microsofts:
-        message = f"{origin} is no host of Microsoft's: an Entra token is not sent there"
-        raise SettingsError(message, hint="use an API token: --token-file or IOTC_API_TOKEN")
+        message = (
+            f"no API token is given, and an Entra token is not sent to {origin}: it is no host of Microsoft's"
+        )
+        raise SettingsError(message, hint="give an API token: --token-file or IOTC_API_TOKEN")
     return Road(origin, credential, pacer or Pacer(str(origin)), clock, attempts)
 
 

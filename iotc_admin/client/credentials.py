@@ -95,9 +95,8 @@ class ApiToken:
         return self.text
 
     def warning(self, now: datetime) -> str:
-        """A sentence when the token ends soon, else nothing."""
-        left = self.expires - now
-        if left > _NEARLY:
+        """A sentence when the token ends soon, else nothing; one that has ended is refused by `header`."""
+        if not timedelta() < self.expires - now <= _NEARLY:
             return ""
         return f"the API token {self.name!r} expires on {self.expires:%Y-%m-%d %H:%M} UTC"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, TypeVar, overload
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 from iotc_admin.contract.access import ApiToken, Organization, Role
 from iotc_admin.contract.device_groups import DeviceGroup, DeviceGroupPatch
@@ -53,6 +53,24 @@ class Operation(Generic[Takes, Gives]):
     def content_type(self) -> str:
         return "application/merge-patch+json" if self.method == "PATCH" else "application/json"
 
+    def ids_in(self, path: str) -> tuple[str, ...] | None:
+        """The decoded ids of a request's path below `/api`, in order; None when it is another operation's."""
+        names, parts = self.path.split("/"), path.split("/")
+        if len(names) != len(parts):
+            return None
+        pairs = list(zip(names, parts, strict=True))
+        if any(name != part for name, part in pairs if not _PARAMETER.fullmatch(name)):
+            return None
+        ids = tuple(unquote(part) for name, part in pairs if _PARAMETER.fullmatch(name))
+        return ids if all(ids) else None
+
+    def malformed_id(self, ids: tuple[str, ...]) -> str | None:
+        """The first of the ids that breaks the published pattern of its parameter."""
+        for name, value in zip(_PARAMETER.findall(self.path), ids, strict=True):
+            if name in _PATTERNS and not re.fullmatch(_PATTERNS[name], value):
+                return value
+        return None
+
     @overload
     def __call__(self: Operation[None, Gives], *ids: str, query: Query = ...) -> Call[Gives]: ...
     @overload
@@ -89,6 +107,12 @@ def listing(*, filter: str | None = None) -> Query:  # noqa: A002 - the service'
 
 
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
+_PATTERNS: Final = {
+    "enrollmentGroupId": r"[a-zA-Z0-9-]{1,255}",
+    "entry": r"primary|secondary",
+    "deviceGroupId": r"[a-zA-Z0-9_-]{1,255}",
+    "organizationId": r"(?!-)[a-z0-9-]{1,47}[a-z0-9]",
+}
 
 NONE: Final = type(None)
 _LISTING: Final = ("$top", "$filter", "$orderby")

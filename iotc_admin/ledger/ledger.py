@@ -130,7 +130,7 @@ class Ledger:
     def _entries(self, where: str, values: tuple[str, ...]) -> Iterator[Entry]:
         with self._translated():
             rows = self._db.execute(
-                f"SELECT {_COLUMNS} FROM certificates {where} ORDER BY not_after, sha256",  # noqa: S608 - constants
+                f"SELECT {_COLUMNS} FROM certificates {where} ORDER BY not_after, rowid",  # noqa: S608 - constants
                 values,
             ).fetchall()
         for sha1, sha256, spki, subject, issuer, serial, not_before, not_after, key_type, pem in rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,8 @@ class Hands:
     """By SHA-1 thumbprint."""
     proof: x509.Certificate | None = None
     run: Run | None = None
+    told: Callable[[Step], None] = lambda _: None
+    """Hears of each step when it is done."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ def apply(plan: Plan, client: Client, hands: Hands) -> Outcome:
         _do(step, client, hands, etags, codes)
         if hands.run:
             hands.run.note(str(step), client.now(), app=client.app)
+        hands.told(step)
     return Outcome(plan.steps, codes)
 
 

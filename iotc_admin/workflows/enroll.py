@@ -7,7 +7,7 @@ already is not done again, so a run that was cut short is repeated as it was.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -106,7 +106,14 @@ def plan_enrollment(client: Client, wanted: Enrollment) -> Plan:
     return plan
 
 
-def carry_out(client: Client, wanted: Enrollment, plan: Plan, run: Run | None = None) -> Outcome:
+def carry_out(
+    client: Client,
+    wanted: Enrollment,
+    plan: Plan,
+    run: Run | None = None,
+    *,
+    told: Callable[[Step], None] = lambda _: None,
+) -> Outcome:
     """Do what was planned. If the application changed meanwhile, plan once more, but do nothing further.
 
     Raises `PlanOutdated` where the new plan would do what the old one did not.
@@ -120,7 +127,7 @@ def carry_out(client: Client, wanted: Enrollment, plan: Plan, run: Run | None = 
     if run:
         for slot, authority in wanted.authorities.items():
             run.saw(authority.certificate, app=client.app, holder=wanted.group, slot=slot)
-    hands = Hands(by_thumbprint, run=run)
+    hands = Hands(by_thumbprint, run=run, told=told)
     try:
         return apply(plan, client, hands)
     except PlanOutdated as outdated:

@@ -75,7 +75,8 @@ def submit(client: Client, group: str, slot: Slot, proof: x509.Certificate, thum
             raise
         return view
     except BadRequest as error:
-        error.hint = f"a proof counts for the last code only; ask for a new one: iotc-admin group code {group} --slot {slot}"
+        again = f"iotc-admin group code {group} --slot {slot}"
+        error.hint = f"a proof counts for the last code only; ask for a new one: {again}"
         raise
     return _verified(client, group, slot, thumbprint, _holding(client, group, slot, thumbprint))
 

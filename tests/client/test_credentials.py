@@ -15,6 +15,8 @@ from azure.core.exceptions import ClientAuthenticationError
 from iotc_admin import ApiToken, Client, EntraToken, SettingsError
 from iotc_admin.client.credentials import ENTRA_SCOPE
 
+from .test_retry import Script
+
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 GOOD = "SharedAccessSignature sr=app-1&sig=c2VjcmV0LXNpZ25hdHVyZQ%3D%3D&skn=ci&se={}"
 
@@ -33,15 +35,15 @@ def test_a_token_knows_its_name_and_its_end_in_milliseconds() -> None:
 
 
 def test_an_expired_token_is_refused_before_anything_is_sent() -> None:
-    sent: list[httpx.Request] = []
-    transport = httpx.MockTransport(lambda request: sent.append(request) or httpx.Response(200))
+    script = Script()
+    transport = httpx.MockTransport(script)
     client = Client("myapp", ApiToken(token_ending(NOW)), transport=transport, clock=lambda: NOW)
 
     with pytest.raises(SettingsError, match="'ci' expired on 2026-11-23 00:00 UTC") as caught:
         client.devices.get("d")
 
     assert "Permissions > API tokens" in caught.value.hint
-    assert not sent
+    assert not script.requests
 
 
 def test_a_token_that_ends_soon_says_so() -> None:
@@ -134,7 +136,7 @@ def test_entra_without_a_token_says_what_to_do() -> None:
     ],
 )
 def test_an_entra_token_goes_to_microsofts_hosts_only(app: str) -> None:
-    with pytest.raises(SettingsError, match="no host of Microsoft's"):
+    with pytest.raises(SettingsError, match=r"is not sent to .*: it is no host of Microsoft's"):
         Client(app, EntraToken(Entra()))
 
 

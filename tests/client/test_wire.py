@@ -235,19 +235,17 @@ def test_the_skew_of_the_clocks_is_known_after_an_answer() -> None:
 
 
 def test_an_untrusted_certificate_is_named_as_such_and_not_tried_again() -> None:
-    def untrusted(_: httpx.Request) -> httpx.Response:
-        failure = ssl.SSLCertVerificationError("self-signed")
-        failure.verify_message = "self-signed certificate"
-        raise httpx.ConnectError("tls") from failure
-
-    asked: list[httpx.Request] = []
-    transport = httpx.MockTransport(lambda request: asked.append(request) or untrusted(request))
+    failure = ssl.SSLCertVerificationError("self-signed")
+    failure.verify_message = "self-signed certificate"
+    error = httpx.ConnectError("tls")
+    error.__cause__ = failure
+    script = Script(error)
 
     with pytest.raises(Unreachable, match="not trusted: self-signed certificate") as caught:
-        Client("myapp", TOKEN, transport=transport, clock=lambda: NOW).devices.get("d")
+        script.client().devices.get("d")
 
     assert "--ca-file" in caught.value.hint
-    assert len(asked) == 1
+    assert len(script.requests) == 1
 
 
 def test_put_bodies_hold_the_certificate_and_the_etag_only_when_given() -> None:

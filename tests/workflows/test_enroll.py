@@ -6,12 +6,9 @@ import base64
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 import httpx
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from iotc_admin import (
     CertificateAuthority,
@@ -43,6 +40,7 @@ from iotc_admin.workflows.plan import AskForCode, CreateGroup, Plan, Prove, PutC
 from iotc_admin.workflows.proof import encoded
 
 from ..conftest import InProcess, operator
+from ..outside import RemoteKey
 
 GROUP = "plant-7"
 P, S = Slot.PRIMARY, Slot.SECONDARY
@@ -365,64 +363,20 @@ def test_clocks_that_disagree_stop_it_before_any_write(
 ) -> None:
     emulator.control.advance(timedelta(minutes=6))
 
-    with pytest.raises(UnsafePlan, match="clock is 0:0[56]:[0-9]{2} behind") as caught:
+    with pytest.raises(UnsafePlan, match=r"clock is 0:0[56]:[0-9]{2} behind") as caught:
         enroll_group(client, GROUP, primary=ca)
 
     assert "NTP" in caught.value.hint
     assert writes(emulator) == []
 
 
-class RemoteKey(ec.EllipticCurvePrivateKey):
-    """A key that signs and never leaves: what a token or a vault looks like."""
-
-    def __init__(self, inner: ec.EllipticCurvePrivateKey) -> None:
-        self._inner = inner
-        self.signatures = 0
-
-    def sign(self, data: Any, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
-        self.signatures += 1
-        return self._inner.sign(data, signature_algorithm)
-
-    def public_key(self) -> ec.EllipticCurvePublicKey:
-        return self._inner.public_key()
-
-    @property
-    def curve(self) -> ec.EllipticCurve:
-        return self._inner.curve
-
-    @property
-    def key_size(self) -> int:
-        return self._inner.key_size
-
-    def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> bytes:
-        raise NotImplementedError
-
-    def private_numbers(self) -> ec.EllipticCurvePrivateNumbers:
-        raise NotImplementedError
-
-    def private_bytes(
-        self,
-        encoding: serialization.Encoding,
-        format: serialization.PrivateFormat,  # noqa: A002
-        encryption_algorithm: serialization.KeySerializationEncryption,
-    ) -> bytes:
-        raise NotImplementedError
-
-    def __copy__(self) -> RemoteKey:
-        return self
-
-    def __deepcopy__(self, memo: dict[Any, Any]) -> RemoteKey:
-        return self
-
-
 def test_a_key_that_is_no_file_proves_possession_by_the_same_road(client: Client, now: datetime) -> None:
-    key = RemoteKey(ec.generate_private_key(ec.SECP256R1()))
+    key = RemoteKey()
     authority = CertificateAuthority.create("vault", now=now, key=key)
 
     enroll_group(client, GROUP, primary=authority)
 
     assert slots(client)[P] == verified(authority)
-    assert key.signatures == 2
 
 
 def attested(ca: CertificateAuthority) -> Enrollment:

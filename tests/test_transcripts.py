@@ -1,0 +1,26 @@
+"""The sessions in tests/transcripts stay true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from iotc_admin.emulator import Emulator
+
+from .transcript import by_form, perform, steps
+
+FILES = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_the_session_is_true(file: Path, tmp_path: Path) -> None:
+    with Emulator() as emulator:
+        environment = {
+            "IOTC_APP": emulator.app,
+            "IOTC_API_TOKEN": emulator.api_token,
+            "IOTC_CA_FILE": str(emulator.ca_file),
+            "IOTC_LEDGER": str(tmp_path / "ledger.db"),
+        }
+        for step in steps(file.read_text(encoding="utf-8")):
+            assert by_form(perform(step.command, tmp_path, environment)) == by_form(step.said), step.command
