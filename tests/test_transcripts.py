@@ -13,14 +13,19 @@ from .transcript import by_form, perform, steps
 FILES = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_the_session_is_true(file: Path, tmp_path: Path) -> None:
+def play(text: str, folder: Path) -> None:
+    """Perform a transcript against an emulator of its own; each command must say what it is to say."""
     with Emulator() as emulator:
         environment = {
             "IOTC_APP": emulator.app,
             "IOTC_API_TOKEN": emulator.api_token,
             "IOTC_CA_FILE": str(emulator.ca_file),
-            "IOTC_LEDGER": str(tmp_path / "ledger.db"),
+            "IOTC_LEDGER": str(folder / "ledger.db"),
         }
-        for step in steps(file.read_text(encoding="utf-8")):
-            assert by_form(perform(step.command, tmp_path, environment)) == by_form(step.said), step.command
+        for step in steps(text):
+            assert by_form(perform(step.command, folder, environment)) == by_form(step.said), step.command
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_the_session_is_true(file: Path, tmp_path: Path) -> None:
+    play(file.read_text(encoding="utf-8"), tmp_path)

@@ -32,7 +32,7 @@ app = typer.Typer(
     "3 something is due or waits for a person, 4 partly done: repeat to resume.\n"
     "\b\n"
     "Example:  iotc-admin group create MyX509Group --root root_cert.pem\n"
-    "Library:  iotc_admin.workflows.enroll.enroll_group(client, 'MyX509Group', primary=ca)",
+    "Library:  iotc_admin.workflows.enroll_group(client, 'MyX509Group', primary=ca)",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

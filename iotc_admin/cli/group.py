@@ -52,7 +52,7 @@ SlotOption = Annotated[SlotName, typer.Option("--slot", help="Which of the two s
 @app.command(
     epilog=epilog(
         "iotc-admin group create MyX509Group --root root_cert.pem",
-        "iotc_admin.workflows.enroll.enroll_group(client, 'MyX509Group', primary=ca)",
+        "iotc_admin.workflows.enroll_group(client, 'MyX509Group', primary=ca)",
     )
 )
 def create(
@@ -107,7 +107,7 @@ def create(
     "set-cert",
     epilog=epilog(
         "iotc-admin group set-cert MyX509Group --slot secondary --cert next_cert.pem",
-        "iotc_admin.workflows.enroll.carry_out(client, wanted, plan_enrollment(client, wanted))",
+        "iotc_admin.workflows.carry_out(client, wanted, plan_enrollment(client, wanted))",
     ),
 )
 def set_cert(

@@ -10,9 +10,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from iotc_admin.contract.enrollment_groups import GroupType, Slot
+from iotc_admin.contract.operations import GET_GROUP
 from iotc_admin.errors import KeyMismatch, PlanOutdated, SettingsError, UnsafePlan
 from iotc_admin.pki.authority import CertificateAuthority
 from iotc_admin.pki.description import sha1_thumbprint
@@ -26,9 +27,6 @@ from iotc_admin.workflows.proof import refuse_skew
 if TYPE_CHECKING:
     from iotc_admin.client.client import Client
     from iotc_admin.ledger.ledger import Run
-
-# Published: enrollmentGroupId, pattern and maxLength. No underscore, unlike most ids of the service.
-_GROUP_ID: Final = re.compile(r"[a-zA-Z0-9-]{1,255}")
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def check_enrollment(wanted: Enrollment, now: datetime) -> None:
 
 def check_group_id(group: str) -> None:
     """Raises `SettingsError` for an id that no group can have."""
-    if _GROUP_ID.fullmatch(group):
+    if group and GET_GROUP.malformed_id((group,)) is None:
         return
     strange = sorted(set(re.findall(r"[^a-zA-Z0-9-]", group)))
     why = f"it holds {' '.join(map(repr, strange))}" if strange else f"it has {len(group)} characters"
