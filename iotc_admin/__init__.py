@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from iotc_admin import emulator, errors, workflows
-    from iotc_admin.client.client import AsyncClient, Client
+    from iotc_admin.client.async_client import AsyncClient
+    from iotc_admin.client.client import Client
     from iotc_admin.client.credentials import ApiToken, EntraToken
     from iotc_admin.client.pacing import Pacer
     from iotc_admin.contract.devices import Attestation, Device, DeviceCredentials
@@ -50,7 +51,8 @@ __version__ = "0.1.0"
 # Where each name lives: loaded when it is first used, so that importing the package stays cheap.
 _HOMES: Final = {
     "iotc_admin": ("emulator", "errors", "workflows"),
-    "iotc_admin.client.client": ("AsyncClient", "Client"),
+    "iotc_admin.client.async_client": ("AsyncClient",),
+    "iotc_admin.client.client": ("Client",),
     "iotc_admin.client.credentials": ("ApiToken", "EntraToken"),
     "iotc_admin.client.pacing": ("Pacer",),
     "iotc_admin.contract.devices": ("Attestation", "Device", "DeviceCredentials"),

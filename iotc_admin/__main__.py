@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -13,6 +14,8 @@ def main() -> None:
 
         sys.stdout.write(f"iotc-admin {__version__}\n")
         return
+    # Looking for pydantic's plug-ins reads the metadata of every installed package; we use none.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from iotc_admin.cli.app import run
 
     sys.exit(run(sys.argv[1:]))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
 from iotc_admin import __version__
-from iotc_admin.cli import cert, emulator, group, ledger
 from iotc_admin.cli.output import Output
 from iotc_admin.cli.settings import Options
 from iotc_admin.errors import IotcError
@@ -38,10 +39,34 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
 )
-app.add_typer(cert.app, name="cert")
-app.add_typer(group.app, name="group")
-app.add_typer(ledger.app, name="ledger")
-app.add_typer(emulator.app, name="emulator")
+
+
+class _Noun(TyperGroup):
+    """The commands of a noun, loaded when one of them is asked for: a line names one noun only."""
+
+    _loaded: dict[str, Any] | None = None
+
+    @property
+    def commands(self) -> MutableMapping[str, Any]:
+        if self._loaded is None:
+            noun = import_module(f"iotc_admin.cli.{self.name}")
+            self._loaded = dict(typer.main.get_group(noun.app).commands)
+        return self._loaded
+
+    @commands.setter
+    def commands(self, _: object) -> None:
+        self._loaded = None
+
+
+def _add_noun(name: str, purpose: str) -> None:
+    noun = typer.Typer(cls=_Noun, help=purpose, no_args_is_help=True, rich_markup_mode=None)
+    app.add_typer(noun, name=name)
+
+
+_add_noun("cert", "Certificates and keys, without any network.")
+_add_noun("group", "Enrollment groups and the CA certificates in their slots.")
+_add_noun("ledger", "The certificates behind the thumbprints, and the journal of runs.")
+_add_noun("emulator", "A stand-in for IoT Central that really validates.")
 
 
 def _version(wanted: bool) -> None:
@@ -99,11 +124,7 @@ def run(arguments: Sequence[str]) -> int:
         _output(line).error(error)
         return 1
     except _UsageError as error:
-        context = getattr(error, "ctx", None)
-        path = context.command_path if context else "iotc-admin"
-        said = str(getattr(error, "format_message", error.__str__)()).replace("Value error, ", "")
-        _output(line).error(said, f"see {path} --help")
-        return 2
+        return _wrong_usage(error, _output(line))
     except (KeyboardInterrupt, typer.Abort):
         _output(line).error("interrupted", "repeat: what is done is not done again")
         return 130
@@ -120,6 +141,18 @@ def run(arguments: Sequence[str]) -> int:
         )
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _wrong_usage(error: Exception, output: Output) -> int:
+    context = getattr(error, "ctx", None)
+    hint = f"see {context.command_path if context else 'iotc-admin'} --help"
+    said = str(getattr(error, "format_message", error.__str__)()).replace("Value error, ", "")
+    if said.startswith("Usage: "):
+        # The parser answers a line that names no command with the whole help page.
+        output.say(said)
+        said = "no command is given"
+    output.error(said, hint)
+    return 2
 
 
 def _output(line: list[str]) -> Output:

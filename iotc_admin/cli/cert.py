@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from iotc_admin.pki.identity import DeviceIdentity
     from iotc_admin.pki.keys import KeyKind
 
-app = typer.Typer(
-    help="Certificates and keys, without any network.", no_args_is_help=True, rich_markup_mode=None
-)
+app = typer.Typer(rich_markup_mode=None)
 
 
 class Kind(StrEnum):

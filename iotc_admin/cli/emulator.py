@@ -24,11 +24,7 @@ from iotc_admin.errors import SettingsError
 if TYPE_CHECKING:
     from iotc_admin.emulator import Emulator
 
-app = typer.Typer(
-    help="A stand-in for IoT Central that really validates: for tests, rehearsals and pipelines.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = typer.Typer(rich_markup_mode=None)
 
 
 class ThrottleKind(StrEnum):

@@ -26,11 +26,7 @@ if TYPE_CHECKING:
 
 WAITS = 3
 
-app = typer.Typer(
-    help="Enrollment groups and the CA certificates in their slots.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = typer.Typer(rich_markup_mode=None)
 
 
 class SlotName(StrEnum):
@@ -432,8 +428,7 @@ def _unknown(name: str, slot: Slot, view: SlotView) -> UnsafePlan:
 
 
 def _show(session: Session, client: Client, name: str, codes: Mapping[Slot, str] | None = None) -> None:
-    from iotc_admin.workflows.groups import existing
-    from iotc_admin.workflows.look import BOTH
+    from iotc_admin.workflows.look import BOTH, existing
 
     view = existing(client, name, BOTH, certificates=False)
     ledger = session.ledger_if_any()

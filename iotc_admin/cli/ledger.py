@@ -15,11 +15,7 @@ from iotc_admin.cli.views import entry_document, event_document
 if TYPE_CHECKING:
     from iotc_admin.ledger.ledger import Entry
 
-app = typer.Typer(
-    help="What IoT Central never gives back: the certificates behind the thumbprints.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command(

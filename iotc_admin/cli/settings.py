@@ -76,7 +76,8 @@ class Session:
 
     def client(self) -> Client:
         """The application. Raises `SettingsError` if none is named or there is no way in."""
-        from iotc_admin.client.client import Client, utc_now
+        from iotc_admin.client._application import utc_now
+        from iotc_admin.client.client import Client
         from iotc_admin.client.origin import Origin
         from iotc_admin.client.pacing import Pacer
 
@@ -121,6 +122,8 @@ class Session:
 
         text = self._token()
         if text is None:
+            # What azure-identity has to say comes as our own error; its own log is for its developers.
+            logging.getLogger("azure").addHandler(logging.NullHandler())
             return EntraToken()
         token = ApiToken(text)
         if warning := token.warning(datetime.now(UTC)):

@@ -1,21 +1,20 @@
 """The one road to the service: sign, pace, send, read, retry, page.
 
-Two drivers, a few lines each, walk the same `Road`: one blocking, one awaiting.
+`Sender` walks it blocking; `_async_pipeline.AsyncSender` walks the same road awaiting.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 import httpx
-from tenacity import AsyncRetrying, RetryCallState, Retrying
+from tenacity import RetryCallState, Retrying
 from tenacity.wait import wait_random_exponential
 
 from iotc_admin.client._refusals import date_of, read_answer, request_id_of
@@ -109,7 +108,7 @@ class Road:
         return _NextPage(call.operation, call.ids, call.body, call.query, link)
 
 
-class _Attempts:
+class Attempts:
     """The retries of one call: what may be repeated, when, and what a repeat's answer means."""
 
     def __init__(self, call: Call[Any], limit: int) -> None:
@@ -159,7 +158,7 @@ class Sender:
     sleep: Callable[[float], None] = time.sleep
 
     def send(self, call: Call[T]) -> T:
-        attempts = _Attempts(call, self.road.attempts)
+        attempts = Attempts(call, self.road.attempts)
         try:
             result = Retrying(sleep=self.sleep, **attempts.policy())(lambda: self._once(call))
         except NotFound:
@@ -184,54 +183,14 @@ class Sender:
         try:
             response = self.http.send(request)
         except httpx.HTTPError as error:
-            raise _translated(error, call, self.road.origin) from _root(error)
+            raise translated(error, call, self.road.origin) from root_of(error)
         return self.road.read(call, request, response, time.perf_counter() - started)
 
 
-@dataclass
-class AsyncSender:
-    """The awaiting driver."""
-
-    road: Road
-    http: httpx.AsyncClient
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-
-    async def send(self, call: Call[T]) -> T:
-        attempts = _Attempts(call, self.road.attempts)
-        try:
-            result: T = await AsyncRetrying(sleep=self.sleep, **attempts.policy())(self._once, call)
-        except NotFound:
-            if attempts.already_deleted():
-                return None  # type: ignore[return-value] # DELETE gives None
-            raise
-        return result
-
-    async def pages(self, call: Call[Page[T]]) -> AsyncIterator[T]:
-        seen: set[str] = set()
-        following: Call[Page[T]] | None = call
-        while following is not None:
-            page = await self.send(following)
-            for item in page.value:
-                yield item
-            following = self.road.next_page(following, page, seen)
-
-    async def _once(self, call: Call[T]) -> T:
-        # A credential may ask the network for a token: not in the event loop.
-        authorization = await asyncio.to_thread(self.road.credential.header, self.road.clock())
-        request = self.road.request(call, authorization)
-        if wait := self.road.pacer.take():
-            await self.sleep(wait)
-        started = time.perf_counter()
-        try:
-            response = await self.http.send(request)
-        except httpx.HTTPError as error:
-            raise _translated(error, call, self.road.origin) from _root(error)
-        return self.road.read(call, request, response, time.perf_counter() - started)
-
-
-def _translated(error: httpx.HTTPError, call: Call[Any], origin: Origin) -> IotcError:
+def translated(error: httpx.HTTPError, call: Call[Any], origin: Origin) -> IotcError:
+    """Our error for one of httpx: whether the request left decides which."""
     name = call.operation.name
-    root = _root(error)
+    root = root_of(error)
     if isinstance(root, ssl.SSLCertVerificationError):
         return Unreachable(
             f"{origin} showed a TLS certificate that is not trusted: {root.verify_message}",
@@ -251,7 +210,7 @@ def _translated(error: httpx.HTTPError, call: Call[Any], origin: Origin) -> Iotc
     )
 
 
-def _root(error: BaseException) -> BaseException:
+def root_of(error: BaseException) -> BaseException:
     """The exception at the bottom: httpx and httpcore each wrap the one before."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner

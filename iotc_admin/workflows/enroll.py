@@ -6,21 +6,26 @@ already is not done again, so a run that was cut short is repeated as it was.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from iotc_admin.contract.enrollment_groups import GroupType, Slot
-from iotc_admin.contract.operations import GET_GROUP
 from iotc_admin.errors import KeyMismatch, PlanOutdated, SettingsError, UnsafePlan
 from iotc_admin.pki.authority import CertificateAuthority
 from iotc_admin.pki.description import sha1_thumbprint
 from iotc_admin.pki.keys import same_key
 from iotc_admin.pki.lint import require
 from iotc_admin.workflows.apply import Hands, Outcome, apply
-from iotc_admin.workflows.look import BOTH, GroupView, SlotView, look_at_group, look_at_slots
+from iotc_admin.workflows.look import (
+    BOTH,
+    GroupView,
+    SlotView,
+    check_group_id,
+    look_at_group,
+    look_at_slots,
+)
 from iotc_admin.workflows.plan import AskForCode, CreateGroup, Plan, Prove, PutCertificate, Step, short
 from iotc_admin.workflows.proof import refuse_skew
 
@@ -76,18 +81,6 @@ def check_enrollment(wanted: Enrollment, now: datetime) -> None:
         require(authority.certificate, role="root", now=now, name=f"the {slot} certificate")
     if len(wanted.authorities) == len(BOTH):
         _check_differ(*wanted.authorities.values())
-
-
-def check_group_id(group: str) -> None:
-    """Raises `SettingsError` for an id that no group can have."""
-    if group and GET_GROUP.malformed_id((group,)) is None:
-        return
-    strange = sorted(set(re.findall(r"[^a-zA-Z0-9-]", group)))
-    why = f"it holds {' '.join(map(repr, strange))}" if strange else f"it has {len(group)} characters"
-    raise SettingsError(
-        f"{group[:60]!r} cannot be the id of an enrollment group: {why}",
-        hint="1 to 255 letters, digits and hyphens; the display name may hold anything: --display-name",
-    )
 
 
 def plan_enrollment(client: Client, wanted: Enrollment) -> Plan:

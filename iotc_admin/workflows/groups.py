@@ -14,8 +14,7 @@ from iotc_admin.pki.chain import signed_by
 from iotc_admin.pki.description import sha1_thumbprint
 from iotc_admin.pki.validity import require_valid
 from iotc_admin.workflows.apply import Hands, Outcome, apply
-from iotc_admin.workflows.enroll import check_group_id
-from iotc_admin.workflows.look import GroupView, SlotView, look_at_group
+from iotc_admin.workflows.look import SlotView, existing
 from iotc_admin.workflows.plan import (
     AskForCode,
     DeleteGroup,
@@ -122,16 +121,3 @@ def filled(client: Client, group: str, slot: Slot) -> SlotView:
             message, hint=f"upload a CA first: iotc-admin group set-cert {group} --slot {slot} --cert CERT"
         )
     return found
-
-
-def existing(client: Client, group: str, slots: tuple[Slot, ...], *, certificates: bool = True) -> GroupView:
-    """The group. Raises `UnsafePlan` if there is none, or if slots are asked of a group without."""
-    check_group_id(group)
-    view = look_at_group(client, group, slots)
-    if view is None:
-        message = f"there is no enrollment group {group}"
-        raise UnsafePlan(message, hint="see which there are: iotc-admin group list")
-    if certificates and slots and not view.takes_certificates:
-        message = f"group {group} attests by {view.attestation}: it holds no certificates"
-        raise UnsafePlan(message, hint="see which do: iotc-admin group list")
-    return view

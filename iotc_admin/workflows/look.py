@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotc_admin.contract.enrollment_groups import EnrollmentGroup, SigningX509Certificate, Slot
-from iotc_admin.errors import NotFound
+from iotc_admin.contract.operations import GET_GROUP
+from iotc_admin.errors import NotFound, SettingsError, UnsafePlan
 
 if TYPE_CHECKING:
     from iotc_admin.client.client import Client
@@ -83,3 +85,28 @@ def slot_view(found: SigningX509Certificate) -> SlotView | None:
     if found.info is None:
         return None
     return SlotView(found.info.sha1_thumbprint.upper(), found.verified, found.etag or "")
+
+
+def existing(client: Client, group: str, slots: tuple[Slot, ...], *, certificates: bool = True) -> GroupView:
+    """The group. Raises `UnsafePlan` if there is none, or if slots are asked of a group without."""
+    check_group_id(group)
+    view = look_at_group(client, group, slots)
+    if view is None:
+        message = f"there is no enrollment group {group}"
+        raise UnsafePlan(message, hint="see which there are: iotc-admin group list")
+    if certificates and slots and not view.takes_certificates:
+        message = f"group {group} attests by {view.attestation}: it holds no certificates"
+        raise UnsafePlan(message, hint="see which do: iotc-admin group list")
+    return view
+
+
+def check_group_id(group: str) -> None:
+    """Raises `SettingsError` for an id that no group can have."""
+    if group and GET_GROUP.malformed_id((group,)) is None:
+        return
+    strange = sorted(set(re.findall(r"[^a-zA-Z0-9-]", group)))
+    why = f"it holds {' '.join(map(repr, strange))}" if strange else f"it has {len(group)} characters"
+    raise SettingsError(
+        f"{group[:60]!r} cannot be the id of an enrollment group: {why}",
+        hint="1 to 255 letters, digits and hyphens; the display name may hold anything: --display-name",
+    )

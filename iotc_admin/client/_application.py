@@ -1,0 +1,83 @@
+"""What both clients are: an application's resources over one driver, and how it is reached."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final, Generic
+
+import httpx
+
+from iotc_admin.client._operation import D
+from iotc_admin.client._pipeline import Road
+from iotc_admin.client.access import ApiTokens, Organizations, Roles
+from iotc_admin.client.credentials import Credential
+from iotc_admin.client.device_groups import DeviceGroups
+from iotc_admin.client.device_templates import DeviceTemplates
+from iotc_admin.client.devices import Devices
+from iotc_admin.client.enrollment_groups import EnrollmentGroups
+from iotc_admin.client.origin import Origin
+from iotc_admin.client.pacing import Pacer
+from iotc_admin.errors import SettingsError
+
+TIMEOUT: Final = httpx.Timeout(30.0, connect=10.0)
+LIMITS: Final = httpx.Limits(max_connections=16, max_keepalive_connections=16)
+
+
+def utc_now() -> datetime:
+    """The machine's clock."""
+    return datetime.now(UTC)
+
+
+def trust(ca_file: Path | None = None) -> ssl.SSLContext:
+    """The system's trust store (with `SSL_CERT_FILE` and `SSL_CERT_DIR`), and `ca_file` besides."""
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except (OSError, ssl.SSLError) as error:
+            message = f"{ca_file} cannot be used as a trust anchor: {error}"
+            raise SettingsError(message, hint="--ca-file takes a PEM file with CA certificates") from None
+    return context
+
+
+class Application(Generic[D]):
+    """What both clients are: an application's resources over one driver."""
+
+    def __init__(self, road: Road, driver: D) -> None:
+        self._road = road
+        self.enrollment_groups = EnrollmentGroups(driver)
+        self.devices = Devices(driver)
+        self.device_templates = DeviceTemplates(driver)
+        self.device_groups = DeviceGroups(driver)
+        self.organizations = Organizations(driver)
+        self.roles = Roles(driver)
+        self.api_tokens = ApiTokens(driver)
+
+    @property
+    def app(self) -> str:
+        """The application's URL."""
+        return str(self._road.origin)
+
+    @property
+    def skew(self) -> timedelta | None:
+        """How far the application's clock is ahead of ours; None until an answer told."""
+        return self._road.skew
+
+    def now(self) -> datetime:
+        """Our clock."""
+        return self._road.clock()
+
+
+def road_to(
+    app: str, credential: Credential, pacer: Pacer | None, clock: Callable[[], datetime], attempts: int
+) -> Road:
+    origin = Origin.of(app)
+    if credential.entra and not origin.microsofts:
+        message = (
+            f"no API token is given, and an Entra token is not sent to {origin}: it is no host of Microsoft's"
+        )
+        raise SettingsError(message, hint="give an API token: --token-file or IOTC_API_TOKEN")
+    return Road(origin, credential, pacer or Pacer(str(origin)), clock, attempts)
