@@ -10,6 +10,7 @@ import logging
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -53,6 +54,7 @@ class Pacer:
         self._clock = clock
         self._lock = threading.Lock()
         self._db = _open(file, patience)
+        self.close = weakref.finalize(self, self._db.close)
         self._do("INSERT OR IGNORE INTO pace VALUES (?, 0, ?, 0)", (app, ceiling))
 
     def take(self) -> float:
@@ -82,10 +84,6 @@ class Pacer:
                 (_CUT, _FLOOR, now, self._app, now, _CUT_AT_MOST_EVERY),
             )
 
-    def close(self) -> None:
-        with self._lock:
-            self._db.close()
-
     def _do(self, statement: str, values: tuple[object, ...] | dict[str, object]) -> float:
         try:
             row = self._db.execute(statement, values).fetchone()
@@ -109,7 +107,11 @@ def _open(file: Path | None, patience: float) -> sqlite3.Connection:
 def _connect(where: str, patience: float) -> sqlite3.Connection:
     # A lost row costs a second of pace, so nothing is synced to the disk; WAL outlives a killed process.
     db = sqlite3.connect(where, isolation_level=None, check_same_thread=False, timeout=patience)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = OFF")
-    db.execute(_SCHEMA)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = OFF")
+        db.execute(_SCHEMA)
+    except sqlite3.Error:
+        db.close()
+        raise
     return db

@@ -10,6 +10,7 @@ import json
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -91,6 +92,7 @@ class Ledger:
         with self._translated():
             _make_private(file)
             self._db = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=10)
+            self.close = weakref.finalize(self, self._db.close)
             self._prepare()
 
     def _prepare(self) -> None:
@@ -122,10 +124,6 @@ class Ledger:
         with self._translated():
             rows = self._db.execute(query).fetchall()
         return [Event(_time(at), command, event, json.loads(details)) for at, command, event, details in rows]
-
-    def close(self) -> None:
-        with self._lock:
-            self._db.close()
 
     def _entries(self, where: str, values: tuple[str, ...]) -> Iterator[Entry]:
         with self._translated():

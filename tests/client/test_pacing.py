@@ -103,5 +103,6 @@ def test_a_database_that_is_locked_for_long_holds_nobody_up_for_ever(tmp_path: P
 
     assert pacer.take() == 0
 
+    blocker.execute("ROLLBACK")
     blocker.close()
     pacer.close()
