@@ -1,0 +1,36 @@
+"""What passes between the doors and the rooms behind them: plain values, no sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request. `path` and `query` as sent, still percent-encoded; header names in lower case."""
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+    scheme: str = "https"
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and path as the client sees them."""
+        return f"{self.scheme}://{self.headers.get('host', 'localhost')}{self.path}"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One HTTP answer. `delay` in seconds and `cut_short` tell the door how to deliver it."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = field(default=b"", repr=False)
+    delay: float = 0
+    cut_short: bool = False
