@@ -12,8 +12,8 @@ from iotc_admin.contract.wire import Patch, Wire
 class DeviceTemplate(Wire):
     """A device template; its id is a DTMI, `capability_model` is DTDL."""
 
-    id: str | None = Field(default=None, alias="@id")
-    type: tuple[str, ...] = Field(alias="@type")
+    id: str | None = Field(default=None, validation_alias="@id", serialization_alias="@id")
+    type: tuple[str, ...] = Field(validation_alias="@type", serialization_alias="@type")
     etag: str | None = None
     display_name: str | None = None
     description: str | None = None
@@ -21,8 +21,8 @@ class DeviceTemplate(Wire):
 
 
 class DeviceTemplatePatch(Patch):
-    id: str | None = Field(default=None, alias="@id")
-    type: tuple[str, ...] | None = Field(default=None, alias="@type")
+    id: str | None = Field(default=None, validation_alias="@id", serialization_alias="@id")
+    type: tuple[str, ...] | None = Field(default=None, validation_alias="@type", serialization_alias="@type")
     etag: str | None = None
     display_name: str | None = None
     description: str | None = None

@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def wall_clock() -> datetime:
+    """The real time, UTC."""
+    return datetime.now(UTC)
+
+
 def _ignore(_offset: timedelta) -> None:
     return
 
@@ -18,7 +23,7 @@ class Clock:
 
     def __init__(
         self,
-        source: Callable[[], datetime] = lambda: datetime.now(UTC),
+        source: Callable[[], datetime] = wall_clock,
         *,
         offset: timedelta = timedelta(),
         remember: Callable[[timedelta], None] = _ignore,

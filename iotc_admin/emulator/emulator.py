@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, Self
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 from iotc_admin.contract.access import RoleAssignment
 from iotc_admin.emulator import tls
 from iotc_admin.emulator.access import issue
+from iotc_admin.emulator.clock import wall_clock
 from iotc_admin.emulator.faults import Fault, Faults, Throttle, ThrottleKind
 from iotc_admin.emulator.service import Service
 from iotc_admin.emulator.state import State
@@ -43,10 +44,6 @@ _LOOPBACK: Final = "127.0.0.1"
 _OWN_TOKEN: Final = "emulator"  # noqa: S105 - the name of a token, not a token
 _LONG: Final = timedelta(days=100 * 365)
 _YEAR: Final = timedelta(days=365)
-
-
-def _wall_clock() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ class Emulator:
         seed: int | None = None,
         page_size: int = 25,
         clock: Callable[[], datetime] | None = None,
-        wall_clock: Callable[[], datetime] = _wall_clock,
+        wall_clock: Callable[[], datetime] = wall_clock,
     ) -> None:
         self._port, self._host, self._data_dir = port, host, data_dir
         self._throttle: ThrottleKind = throttle

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -12,7 +12,7 @@ from iotc_admin.contract.access import Organization, Role
 from iotc_admin.contract.device_groups import DeviceGroup
 from iotc_admin.contract.device_templates import DeviceTemplate
 from iotc_admin.contract.enrollment_groups import EnrollmentGroup, GroupAttestation
-from iotc_admin.emulator.clock import Clock
+from iotc_admin.emulator.clock import Clock, wall_clock
 from iotc_admin.emulator.records import (
     ApplicationRecord,
     DeviceRecord,
@@ -41,13 +41,20 @@ class State:
         *,
         switches: Switches = Switches(),  # noqa: B008 - frozen
         page_size: int = 25,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = wall_clock,
     ) -> None:
         self.switches = switches
         self.page_size = page_size
         self._store = Store(path)
         self.transaction = self._store.transaction
         self.close = self._store.close
+        self._lay_shelves()
+        self._applications = Shelf(self._store, _APPLICATION, ApplicationRecord)
+        with self.transaction():
+            self.application = self._applications.get(_APPLICATION) or self._found()
+        self.clock = Clock(clock, offset=self.application.offset, remember=self._remember_offset)
+
+    def _lay_shelves(self) -> None:
         self.groups = Shelf(self._store, "enrollment group", GroupRecord)
         self.devices = Shelf(self._store, "device", DeviceRecord)
         self.templates = Shelf(self._store, "device template", DeviceTemplate)
@@ -55,7 +62,11 @@ class State:
         self.organizations = Shelf(self._store, "organization", Organization)
         self.roles = Shelf(self._store, "role", Role)
         self.tokens = Shelf(self._store, "API token", TokenRecord)
-        self.shelves: tuple[Shelf[Any], ...] = (
+
+    @property
+    def shelves(self) -> tuple[Shelf[Any], ...]:
+        """All that clients can fill."""
+        return (
             self.groups,
             self.devices,
             self.templates,
@@ -64,10 +75,6 @@ class State:
             self.roles,
             self.tokens,
         )
-        self._applications = Shelf(self._store, _APPLICATION, ApplicationRecord)
-        with self.transaction():
-            self.application = self._applications.get(_APPLICATION) or self._found()
-        self.clock = Clock(clock, offset=self.application.offset, remember=self._remember_offset)
 
     def _found(self) -> ApplicationRecord:
         id_scope = f"0ne{secrets.token_hex(4).upper()}"

@@ -12,7 +12,7 @@ import pytest
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 
-from iotc_admin import ApiToken, Client, EntraToken, SettingsError
+from iotc_admin import ApiToken, Client, EntraToken, SettingsError, UnexpectedAnswer
 from iotc_admin.client.credentials import ENTRA_SCOPE
 
 from .test_retry import Script
@@ -82,10 +82,9 @@ def test_secrets_are_in_no_repr_and_no_traceback() -> None:
     client = Client(
         "myapp", token, transport=httpx.MockTransport(lambda _: httpx.Response(401)), clock=lambda: NOW
     )
-    try:
+    with pytest.raises(UnexpectedAnswer) as caught:
         client.devices.get("d")
-    except Exception:  # noqa: BLE001
-        shown = traceback.format_exc()
+    shown = "".join(traceback.format_exception(caught.value))
 
     assert "c2VjcmV0" not in repr(token) + repr(client) + shown
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iotc_admin import CertificateAuthority, Client, IotcError, Slot
@@ -91,7 +91,7 @@ FAULTS = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None)
 @given(faults=st.lists(FAULTS, max_size=4))
 def test_whatever_the_service_does_errors_are_ours_and_a_repeat_in_peace_ends_the_same(
     faults: list[Fault],
