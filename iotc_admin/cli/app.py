@@ -15,8 +15,8 @@ from typer.core import TyperGroup
 
 from iotc_admin import __version__
 from iotc_admin.cli.output import Output
-from iotc_admin.cli.settings import Options
-from iotc_admin.errors import IotcError
+from iotc_admin.cli.settings import Options, Session
+from iotc_admin.errors import IotcError, SettingsError
 
 # They may stand anywhere on the line; the parser knows them in front of the command only.
 _TAKES_VALUE: Final = ("--app", "--profile", "--ca-file", "--token-file", "--output", "-o", "--ledger")
@@ -119,28 +119,35 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line. Returns the exit code; every error is printed, none leaves."""
     line = _with_global_options_first(list(arguments))
     try:
+        _check_text(line)
         code = typer.main.get_command(app).main(line, prog_name="iotc-admin", standalone_mode=False)
-    except IotcError as error:
-        _output(line).error(error)
-        return 1
-    except _UsageError as error:
-        return _wrong_usage(error, _output(line))
-    except (KeyboardInterrupt, typer.Abort):
-        _output(line).error("interrupted", "repeat: what is done is not done again")
+        sys.stdout.flush()
+    except Exception as error:  # noqa: BLE001 - no traceback reaches a user
+        return _failed(error, line)
+    except KeyboardInterrupt:
+        _output(line).error("interrupted", "repeat: what is done is not done again", kind="Interrupted")
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has had enough; the interpreter must not complain about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except Exception as error:  # noqa: BLE001 - a fault of our own; no traceback reaches a user
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(place.filename).name}:{place.lineno}"
-        _output(line).error(
-            f"this is a fault in iotc-admin: {type(error).__name__} at {where}",
-            "please report it, with the command; what is done is not done again when you repeat",
-        )
-        return 1
     return code if isinstance(code, int) else 0
+
+
+def _failed(error: Exception, line: list[str]) -> int:
+    match error:
+        case _UsageError():
+            return _wrong_usage(error, _output(line))
+        case IotcError():
+            _output(line).error(error)
+        case OSError():
+            # Nobody reads our output, or the disk is full: the interpreter must not complain at exit, too.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            if not isinstance(error, BrokenPipeError):
+                reason = f"the output cannot be written: {error.strerror}"
+                _output(line).error(reason, "check where stdout goes", kind="OutputError")
+        case _:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
+            hint = "please report it, with the command; what is done is not done again when you repeat"
+            _output(line).error(f"this is a fault in iotc-admin: {where}", hint, kind="Fault")
+    return 1
 
 
 def _wrong_usage(error: Exception, output: Output) -> int:
@@ -157,13 +164,30 @@ def _wrong_usage(error: Exception, output: Output) -> int:
 
 def _output(line: list[str]) -> Output:
     """How to speak when the options could not be parsed."""
-    wanted = os.environ.get("IOTC_OUTPUT", "")
+    wanted = os.environ.get("IOTC_OUTPUT") or _profile_output(line)
     for place, word in enumerate(_before_double_dash(line)):
         if word in ("-o", "--output"):
             wanted = line[place + 1] if place + 1 < len(line) else ""
         elif word.startswith(("--output=", "-o")):
             wanted = word.removeprefix("--output=").removeprefix("-o")
     return Output(json=wanted == "json")
+
+
+def _profile_output(line: list[str]) -> str:
+    """What the profile says, which may be the very thing that is wrong."""
+    names = [line[place + 1] for place, word in enumerate(line[:-1]) if word == "--profile"]
+    names += [word.removeprefix("--profile=") for word in line if word.startswith("--profile=")]
+    try:
+        output = Session.begin("", Options(profile=names[-1] if names else None)).output
+    except SettingsError:
+        return ""
+    return "json" if output.json else ""
+
+
+def _check_text(line: list[str]) -> None:
+    """Bytes that could not be decoded would only be found out half way."""
+    if any("\ud800" <= each <= "\udfff" for word in line for each in word):
+        raise typer.BadParameter("an argument is not UTF-8: check the locale (LANG, LC_ALL)")
 
 
 def _with_global_options_first(line: list[str]) -> list[str]:

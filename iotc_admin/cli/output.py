@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,7 +26,7 @@ class Output:
             _write(json.dumps(document, indent=2, ensure_ascii=False))
         else:
             for line in lines:
-                _write(line)
+                _write(plain(line))
 
     def table(self, document: object, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """A list: a JSON document, or a table for people."""
@@ -38,7 +39,7 @@ class Output:
 
         table = Table(*header, box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False)
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*(plain(cell) for cell in row))
         # A pipe has no width: nothing is cut off there.
         console = Console(width=None if sys.stdout.isatty() else 1000, highlight=False, markup=False)
         console.print(table)
@@ -46,25 +47,28 @@ class Output:
     def say(self, text: str) -> None:
         """Progress, for people."""
         if not self.quiet:
-            sys.stderr.write(f"{text}\n")
+            _tell(text)
 
     def warn(self, text: str) -> None:
         """Something that a person should know, asked for or not."""
-        sys.stderr.write(f"warning: {text}\n")
+        _tell(f"warning: {text}")
 
-    def error(self, error: IotcError | str, hint: str = "") -> None:
-        """What went wrong, and what to do next."""
+    def error(self, error: IotcError | str, hint: str = "", *, kind: str = "") -> None:
+        """What went wrong, and what to do next. `kind` names it for programs when it is none of ours."""
         message = " ".join(str(error).split())
         hint = error.hint if isinstance(error, IotcError) else hint
-        sys.stderr.write(f"error: {message}\n" + (f"hint: {' '.join(hint.split())}\n" if hint else ""))
+        _tell(f"error: {message}" + (f"\nhint: {' '.join(hint.split())}" if hint else ""))
         if self.json:
-            _write(json.dumps({"error": _error_document(error, message, hint)}, indent=2, ensure_ascii=False))
+            document = _error_document(error, message, hint) | ({"kind": kind} if kind else {})
+            with suppress(OSError):
+                _write(json.dumps({"error": document}, indent=2, ensure_ascii=False))
 
 
 def ask(question: str, *, yes: bool) -> None:
     """Ask before something is lost. Raises `SettingsError` without a terminal, or when the answer is no."""
     if yes:
         return
+    question = plain(question)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         message = f"{question} There is no terminal to ask at"
         raise SettingsError(message, hint="repeat with --yes if that is what you want")
@@ -72,6 +76,13 @@ def ask(question: str, *, yes: bool) -> None:
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise SettingsError("nothing was done", hint="")
+
+
+def plain(text: str) -> str:
+    """Text that may come from elsewhere, without what would steer a terminal: shown as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def iso(moment: datetime) -> str:
@@ -83,7 +94,7 @@ def day(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d}"
 
 
-def _error_document(error: IotcError | str, message: str, hint: str) -> Mapping[str, Any]:
+def _error_document(error: IotcError | str, message: str, hint: str) -> dict[str, Any]:
     service = error if isinstance(error, ServiceError) else None
     return {
         "kind": type(error).__name__ if isinstance(error, IotcError) else "UsageError",
@@ -97,3 +108,8 @@ def _error_document(error: IotcError | str, message: str, hint: str) -> Mapping[
 
 def _write(text: str) -> None:
     sys.stdout.write(text + "\n")
+
+
+def _tell(text: str) -> None:
+    with suppress(OSError):
+        sys.stderr.write("".join(f"{plain(line)}\n" for line in text.split("\n")))

@@ -149,7 +149,10 @@ class Session:
         return {"data": dirs.user_data_path, "state": dirs.user_state_path}[kind]
 
     def _setting(self, option: str | None, variable: str, key: str) -> str | None:
-        return option or self.environment.get(variable) or self.profile.get(key)
+        value = option or self.environment.get(variable) or self.profile.get(key)
+        if value is not None and not isinstance(value, str):
+            raise SettingsError(f"{key} in the profile is {value!r}, not text", hint=f'write {key} = "..."')
+        return value
 
 
 def read_secret(file: str) -> str:

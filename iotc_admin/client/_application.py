@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Generic
@@ -31,11 +32,25 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@contextmanager
+def settings_of_the_environment() -> Iterator[None]:
+    """Where TLS and proxies are set up by the environment; raises `SettingsError` for what cannot be used."""
+    try:
+        yield
+    except (ValueError, ImportError, OSError, httpx.InvalidURL) as error:
+        message = f"TLS or the proxy cannot be set up: {error}"
+        names = "HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSLKEYLOGFILE"
+        raise SettingsError(message, hint=f"check {names} in the environment") from None
+
+
 def trust(ca_file: Path | None = None) -> ssl.SSLContext:
     """The system's trust store (with `SSL_CERT_FILE` and `SSL_CERT_DIR`), and `ca_file` besides."""
-    context = ssl.create_default_context()
+    with settings_of_the_environment():
+        context = ssl.create_default_context()
     if ca_file is not None:
         try:
+            if not ca_file.stat().st_size or not ca_file.is_file():
+                raise OSError("not a file with certificates")
             context.load_verify_locations(ca_file)
         except (OSError, ssl.SSLError) as error:
             message = f"{ca_file} cannot be used as a trust anchor: {error}"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeVar
 
 import httpx
 from tenacity import AsyncRetrying
 
+from iotc_admin.client._body import Body
 from iotc_admin.client._pipeline import Attempts, Road, root_of, translated
 from iotc_admin.contract.operations import Call
 from iotc_admin.contract.wire import Page
@@ -53,8 +55,11 @@ class AsyncSender:
         if wait := self.road.pacer.take():
             await self.sleep(wait)
         started = time.perf_counter()
+        body = Body(call.operation.name)
         try:
-            response = await self.http.send(request)
-        except httpx.HTTPError as error:
+            async with aclosing(await self.http.send(request, stream=True)) as streamed:
+                async for chunk in streamed.aiter_bytes():
+                    body.add(chunk)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise translated(error, call, self.road.origin) from root_of(error)
-        return self.road.read(call, request, response, time.perf_counter() - started)
+        return self.road.read(call, request, body.of(streamed), time.perf_counter() - started)

@@ -9,6 +9,7 @@ import logging
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -17,6 +18,7 @@ import httpx
 from tenacity import RetryCallState, Retrying
 from tenacity.wait import wait_random_exponential
 
+from iotc_admin.client._body import Body
 from iotc_admin.client._refusals import date_of, read_answer, request_id_of
 from iotc_admin.client.credentials import Credential
 from iotc_admin.client.origin import Origin
@@ -63,7 +65,11 @@ class Road:
     """How far the application's clock is ahead of ours, by the last answer's `Date`."""
 
     def request(self, call: Call[Any], authorization: str) -> httpx.Request:
-        headers = {"Authorization": authorization, "Accept": "application/json"}
+        headers = {
+            "Authorization": authorization,
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+        }
         content = None
         if call.body is not None:
             headers["Content-Type"] = call.operation.content_type
@@ -180,17 +186,23 @@ class Sender:
         if wait := self.road.pacer.take():
             self.sleep(wait)
         started = time.perf_counter()
+        body = Body(call.operation.name)
         try:
-            response = self.http.send(request)
-        except httpx.HTTPError as error:
+            with closing(self.http.send(request, stream=True)) as streamed:
+                for chunk in streamed.iter_bytes():
+                    body.add(chunk)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise translated(error, call, self.road.origin) from root_of(error)
-        return self.road.read(call, request, response, time.perf_counter() - started)
+        return self.road.read(call, request, body.of(streamed), time.perf_counter() - started)
 
 
-def translated(error: httpx.HTTPError, call: Call[Any], origin: Origin) -> IotcError:
+def translated(error: httpx.HTTPError | httpx.InvalidURL, call: Call[Any], origin: Origin) -> IotcError:
     """Our error for one of httpx: whether the request left decides which."""
     name = call.operation.name
     root = root_of(error)
+    if isinstance(root, httpx.InvalidURL):
+        message = f"{name}: the answer redirects to an address that is none; redirects are never followed"
+        return UnexpectedAnswer(message, operation=name, hint="check --app and HTTPS_PROXY")
     if isinstance(root, ssl.SSLCertVerificationError):
         return Unreachable(
             f"{origin} showed a TLS certificate that is not trusted: {root.verify_message}",
@@ -217,7 +229,7 @@ def root_of(error: BaseException) -> BaseException:
     return error
 
 
-def _reason(error: httpx.HTTPError, root: BaseException) -> str:
+def _reason(error: Exception, root: BaseException) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "no answer in time"
     return str(root) or type(root).__name__

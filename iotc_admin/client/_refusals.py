@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
 
@@ -25,8 +27,6 @@ from iotc_admin.errors import (
 )
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     import httpx
 
     from iotc_admin.contract.operations import Call
@@ -54,7 +54,8 @@ _HINTS: Final[Mapping[int, str]] = {
 _PROXY_HINT: Final = (
     "something between here and the application answered: check --app, HTTPS_PROXY and NO_PROXY"
 )
-_SECRETS: Final = re.compile(r"(sig=|Bearer |Key\"\s*:\s*\")[^\s&\"]+", re.IGNORECASE)
+_SECRETS: Final = re.compile(r"(sig(?:=|%3D)|Bearer |Key\"\s*:\s*\")[^\s&\"]+", re.IGNORECASE)
+_SHORTEST_SECRET: Final = 4
 
 
 def read_answer(call: Call[T], response: httpx.Response) -> T:
@@ -62,7 +63,7 @@ def read_answer(call: Call[T], response: httpx.Response) -> T:
     if response.is_success:
         return _model(call, response)
     if response.is_redirect:
-        target = response.headers.get("location", "elsewhere")
+        target = _said(response.headers.get("location", "elsewhere"), response)[:200]
         message = f"{call.operation.name}: the answer redirects to {target}; redirects are never followed"
         raise UnexpectedAnswer(message, operation=call.operation.name, hint=_PROXY_HINT)
     raise _refusal(call.operation.name, response)
@@ -71,8 +72,8 @@ def read_answer(call: Call[T], response: httpx.Response) -> T:
 def date_of(response: httpx.Response) -> datetime | None:
     """The service's clock by its `Date` header."""
     try:
-        return parsedate_to_datetime(response.headers["date"])
-    except (KeyError, ValueError):
+        return _moment(response.headers["date"])
+    except (KeyError, ValueError, OverflowError):
         return None
 
 
@@ -83,6 +84,7 @@ def request_id_of(response: httpx.Response) -> str:
 def _model(call: Call[T], response: httpx.Response) -> T:
     gives = call.operation.gives
     if not issubclass(gives, Wire):
+        _check_empty(call.operation.name, response)
         return None  # type: ignore[return-value] # the one operation result that is no model
     try:
         return gives.read_leniently(response.content)
@@ -91,8 +93,26 @@ def _model(call: Call[T], response: httpx.Response) -> T:
         raise _unexpected(call.operation.name, response, why) from None
 
 
+def _check_empty(operation: str, response: httpx.Response) -> None:
+    # The service answers with nothing; a page that somebody else sends is no success.
+    try:
+        _ = json.loads(response.content) if response.content else None
+    except (ValueError, RecursionError):
+        raise _unexpected(operation, response, "is not the application's") from None
+
+
+def _said(text: str, response: httpx.Response) -> str:
+    """Words from outside, without the token that an answer may echo."""
+    token = response.request.headers.get("authorization", "")
+    found = re.search(r"sig=([^&\s]+)", token)
+    secret = found[1] if found else token.removeprefix("Bearer ")
+    for form in {token, secret, unquote(secret), quote(secret, safe=""), quote(unquote(secret), safe="")}:
+        text = text.replace(form, "***") if len(form) >= _SHORTEST_SECRET else text
+    return _SECRETS.sub(r"\1***", text)
+
+
 def _unexpected(operation: str, response: httpx.Response, why: str) -> UnexpectedAnswer:
-    start = _SECRETS.sub(r"\1***", response.text[:2000]).strip()[:200]
+    start = _said(response.content[:2000].decode("utf-8", "replace"), response).strip()[:200]
     return UnexpectedAnswer(
         f"{operation}: the answer ({response.status_code}) {why}: it begins {start!r}",
         operation=operation,
@@ -107,10 +127,11 @@ def _refusal(operation: str, response: httpx.Response) -> IotcError:
     if body is None and status < 500 and status != 429:  # noqa: PLR2004
         return _unexpected(operation, response, "is not the application's")
     details = body or {}
-    code = str(details.get("code") or response.headers.get("x-ms-error-code", ""))
-    request_id = str(details.get("requestId") or request_id_of(response))
+    code = _said(str(details.get("code") or response.headers.get("x-ms-error-code", "")), response)
+    request_id = _said(str(details.get("requestId") or request_id_of(response)), response)
+    message = _said(str(details.get("message", "")), response)
     error = _class_for(status)(
-        _sentence(operation, status, str(details.get("message", "")), code, request_id),
+        _sentence(operation, status, message, code, request_id),
         operation=operation,
         status=status,
         code=code,
@@ -135,7 +156,7 @@ def _other_hint(status: int) -> str:
 def _error_body(response: httpx.Response) -> dict[str, Any] | None:
     try:
         body = json.loads(response.content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     error = body.get("error") if isinstance(body, dict) else None
     return error if isinstance(error, dict) else None
@@ -149,10 +170,16 @@ def _sentence(operation: str, status: int, message: str, code: str, request_id: 
 
 def _retry_after(response: httpx.Response) -> float | None:
     value = response.headers.get("retry-after", "").strip()
-    if re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", value):
+    if re.fullmatch(r"[0-9]{1,18}(\.[0-9]+)?", value):
         return float(value)
     try:
-        moment, date = parsedate_to_datetime(value), date_of(response)
-    except ValueError:
+        moment, date = _moment(value), date_of(response)
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (moment - date).total_seconds()) if date else None
+
+
+def _moment(text: str) -> datetime:
+    moment = parsedate_to_datetime(text)
+    # "-0000" says UTC without knowing where: the library leaves such times without a zone.
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

@@ -11,7 +11,15 @@ from typing import Self
 
 import httpx
 
-from iotc_admin.client._application import LIMITS, TIMEOUT, Application, road_to, trust, utc_now
+from iotc_admin.client._application import (
+    LIMITS,
+    TIMEOUT,
+    Application,
+    road_to,
+    settings_of_the_environment,
+    trust,
+    utc_now,
+)
 from iotc_admin.client._async_pipeline import AsyncSender
 from iotc_admin.client._operation import AsyncDriver
 from iotc_admin.client._pipeline import ATTEMPTS
@@ -37,7 +45,8 @@ class AsyncClient(Application[AsyncDriver]):
     ) -> None:
         road = road_to(app, credential, pacer, clock, attempts)
         verify = trust(ca_file) if transport is None else True
-        self._http = httpx.AsyncClient(transport=transport, verify=verify, timeout=timeout, limits=LIMITS)
+        with settings_of_the_environment():
+            self._http = httpx.AsyncClient(transport=transport, verify=verify, timeout=timeout, limits=LIMITS)
         super().__init__(road, AsyncSender(road, self._http, sleep))
 
     async def close(self) -> None:

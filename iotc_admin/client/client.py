@@ -11,7 +11,15 @@ from typing import Self
 
 import httpx
 
-from iotc_admin.client._application import LIMITS, TIMEOUT, Application, road_to, trust, utc_now
+from iotc_admin.client._application import (
+    LIMITS,
+    TIMEOUT,
+    Application,
+    road_to,
+    settings_of_the_environment,
+    trust,
+    utc_now,
+)
 from iotc_admin.client._operation import SyncDriver
 from iotc_admin.client._pipeline import ATTEMPTS, Sender
 from iotc_admin.client.credentials import Credential
@@ -41,7 +49,8 @@ class Client(Application[SyncDriver]):
     ) -> None:
         road = road_to(app, credential, pacer, clock, attempts)
         verify = trust(ca_file) if transport is None else True
-        self._http = httpx.Client(transport=transport, verify=verify, timeout=timeout, limits=LIMITS)
+        with settings_of_the_environment():
+            self._http = httpx.Client(transport=transport, verify=verify, timeout=timeout, limits=LIMITS)
         self.sleep = sleep
         super().__init__(road, Sender(road, self._http, sleep))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,6 +14,8 @@ _DOMAIN: Final = "azureiotcentral.com"
 _HTTPS: Final = 443
 # What every URL library reads the same way: no backslash, no control character, of sensible length.
 _PLAIN: Final = re.compile(r"[!-\[\]-~]{1,8000}")
+_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_LONGEST_HOST: Final = 253
 _HINT: Final = "give the subdomain, as in myapp, or the URL, as in https://myapp.azureiotcentral.com"
 
 
@@ -32,8 +35,8 @@ class Origin:
         host = app.lower()
         if host.endswith("." + _DOMAIN):
             host = host.removesuffix("." + _DOMAIN)
-        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", host):
-            message = f"{app!r} is not the name of an application" if app else "no application is given"
+        if not _LABEL.fullmatch(host):
+            message = f"{_shown(app)} is not the name of an application" if app else "no application is given"
             raise SettingsError(message, hint=f"{_HINT} (--app, IOTC_APP)")
         return cls(f"{host}.{_DOMAIN}")
 
@@ -43,14 +46,15 @@ class Origin:
             parts = urlsplit(app)
             port = parts.port
         except ValueError:
-            raise SettingsError(f"{app!r} is not a URL", hint=_HINT) from None
+            raise SettingsError(f"{_shown(app)} is not a URL", hint=_HINT) from None
         if parts.scheme.lower() != "https":
-            raise SettingsError(f"{app!r} is not https: the token would be sent in the clear", hint=_HINT)
-        if not parts.hostname or parts.username or parts.password is not None:
-            raise SettingsError(f"{app.rpartition('@')[2]!r} is not a plain URL", hint=_HINT)
+            message = f"{_shown(app)} is not https: the token would be sent in the clear"
+            raise SettingsError(message, hint=_HINT)
+        if not _is_host(parts.hostname or "") or parts.username is not None or port == 0:
+            raise SettingsError(f"{_shown(app)} is not a plain URL", hint=_HINT)
         if parts.path not in ("", "/", "/api", "/api/") or parts.query or parts.fragment:
-            raise SettingsError(f"{app!r} holds more than the application", hint=_HINT)
-        return cls(parts.hostname.lower(), port or _HTTPS)
+            raise SettingsError(f"{_shown(app)} holds more than the application", hint=_HINT)
+        return cls((parts.hostname or "").lower(), port or _HTTPS)
 
     @property
     def microsofts(self) -> bool:
@@ -61,7 +65,7 @@ class Origin:
         """Whether a link leads to this very origin: same scheme, host and port."""
         try:
             parts = urlsplit(link)
-            port = parts.port or _HTTPS
+            port = _HTTPS if parts.port is None else parts.port
         except ValueError:
             return False
         if parts.username is not None or not _PLAIN.fullmatch(link):
@@ -71,3 +75,17 @@ class Origin:
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"https://{host}" + ("" if self.port == _HTTPS else f":{self.port}")
+
+
+def _is_host(host: str) -> bool:
+    try:
+        return ip_address(host) is not None
+    except ValueError:
+        return len(host) <= _LONGEST_HOST and all(
+            _LABEL.fullmatch(label) for label in host.lower().split(".")
+        )
+
+
+def _shown(app: str) -> str:
+    """What was given, without a password or a token that slipped into it."""
+    return "what was given" if "sig=" in app else repr(app.rpartition("@")[2][:100])

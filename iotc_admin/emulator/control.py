@@ -42,6 +42,7 @@ class Control:
 
     def skew_date(self, by: timedelta) -> None:
         """Falsify the Date header of answers, and nothing else."""
+        _ = self.now() + by  # OverflowError rather than a clock beyond the calendar
         self._service.state.clock.date_skew = by
 
     def fault(self, fault: Fault | None = None, /, **fields: Any) -> None:

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -45,11 +45,11 @@ class Fault(BaseModel):
     match: str = ""
     times: int = Field(default=1, ge=1)
     skip: int = Field(default=0, ge=0)
-    status: int = Field(default=0, ge=0, le=599)
+    status: Literal[0] | Annotated[int, Field(ge=200, le=599)] = 0
     """0: 500, or what suits the kind."""
     delay: float = Field(default=0, ge=0, le=3600)
     """Seconds."""
-    location: str = "https://login.invalid/"
+    location: str = Field(default="https://login.invalid/", pattern=r"^[!-~]*$")
     work: bool | None = None
     """Whether the request is carried out nevertheless; None: as usual for the kind."""
 

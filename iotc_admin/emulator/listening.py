@@ -69,16 +69,6 @@ async def _listen(
         await _turns()  # a connection accepted in the very moment of closing would never be closed itself
         for door in doors:
             await door.close()
-        await _end_handshakes()
-
-
-async def _end_handshakes() -> None:
-    # Connections in the middle of the TLS handshake belong to no door yet, only to a task of the loop.
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    await _turns()
 
 
 async def _turns() -> None:

@@ -6,6 +6,8 @@ import hmac
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from cryptography.x509.oid import NameOID
+
 from iotc_admin.emulator import problems
 from iotc_admin.emulator.certificates import decoded
 from iotc_admin.pki.chain import signed_by
@@ -48,7 +50,8 @@ def _require_current_code(
         raise problems.proof_refused("No verification code is pending: generate one first.")
     if switches.code_lifetime == "hour" and now > slot.code_since + _HOUR:
         raise problems.proof_refused("The verification code has expired: generate another.")
-    if not hmac.compare_digest((common_name(proof) or "").encode(), slot.code.encode()):
+    names = proof.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    if len(names) != 1 or not hmac.compare_digest((common_name(proof) or "").encode(), slot.code.encode()):
         raise problems.proof_refused(
             "The common name of the verification certificate is not the current verification code."
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import stat
 import threading
 import weakref
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ CREATE TABLE IF NOT EXISTS journal (
     id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES runs, at TEXT NOT NULL, event TEXT NOT NULL,
     details TEXT NOT NULL);
 """
+_MAGIC: Final = b"SQLite format 3\0"
 _COLUMNS: Final = "sha1, sha256, spki_sha256, subject, issuer, serial, not_before, not_after, key_type, pem"
 
 
@@ -112,29 +114,34 @@ class Ledger:
     def find(self, thumbprint: str) -> Entry | None:
         """The certificate with this SHA-1 or SHA-256 thumbprint, colons and case aside."""
         wanted = thumbprint.replace(":", "").upper()
-        return next(self._entries("WHERE sha1 = ? OR sha256 = ?", (wanted, wanted)), None)
+        return next(iter(self._entries("WHERE sha1 = ? OR sha256 = ?", (wanted, wanted))), None)
 
     def entries(self) -> list[Entry]:
         """Every certificate, those that expire first in front."""
-        return list(self._entries("", ()))
+        return self._entries("", ())
 
     def events(self) -> list[Event]:
         """The journal, oldest first."""
         query = "SELECT j.at, command, event, details FROM journal j JOIN runs ON runs.id = run ORDER BY j.id"
         with self._translated():
             rows = self._db.execute(query).fetchall()
-        return [Event(_time(at), command, event, json.loads(details)) for at, command, event, details in rows]
+            return [
+                Event(_time(at), command, event, json.loads(details)) for at, command, event, details in rows
+            ]
 
-    def _entries(self, where: str, values: tuple[str, ...]) -> Iterator[Entry]:
+    def _entries(self, where: str, values: tuple[str, ...]) -> list[Entry]:
         with self._translated():
             rows = self._db.execute(
                 f"SELECT {_COLUMNS} FROM certificates {where} ORDER BY not_after, rowid",  # noqa: S608 - constants
                 values,
             ).fetchall()
-        for sha1, sha256, spki, subject, issuer, serial, not_before, not_after, key_type, pem in rows:
-            dates = _time(not_before), _time(not_after)
-            seen = self._sightings(sha256)
-            yield Entry(sha1, sha256, spki, subject, issuer, serial, *dates, key_type, pem, seen)
+            return [self._entry(*row) for row in rows]
+
+    def _entry(self, *row: str) -> Entry:
+        sha1, sha256, spki, subject, issuer, serial, not_before, not_after, key_type, pem = map(str, row)
+        dates = _time(not_before), _time(not_after)
+        seen = self._sightings(sha256)
+        return Entry(sha1, sha256, spki, subject, issuer, serial, *dates, key_type, pem, seen)
 
     def _sightings(self, sha256: str) -> tuple[Sighting, ...]:
         query = (
@@ -143,7 +150,7 @@ class Ledger:
         )
         with self._translated():
             rows = self._db.execute(query, (sha256,)).fetchall()
-        return tuple(Sighting(_time(at), *rest) for at, *rest in rows)
+            return tuple(Sighting(_time(at), *rest) for at, *rest in rows)
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -161,7 +168,7 @@ class Ledger:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, ValueError, TypeError, OverflowError) as error:
             message = f"the ledger {self.file} cannot be used: {error}"
             raise SettingsError(
                 message, hint="name another file with --ledger or IOTC_LEDGER, or move this one away"
@@ -239,9 +246,16 @@ class Run:
 
 def _make_private(file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
-    if file.stat().st_mode & 0o077:
-        file.chmod(0o600)
+    handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o600)
+    try:
+        state = os.fstat(handle)
+        # Only what is a ledger, or an empty file, is ours to change.
+        if not stat.S_ISREG(state.st_mode) or os.read(handle, len(_MAGIC)) not in (b"", _MAGIC):
+            raise OSError("it is something else")
+        if state.st_mode & 0o077:
+            os.fchmod(handle, 0o600)
+    finally:
+        os.close(handle)
 
 
 def _time(text: str) -> datetime:

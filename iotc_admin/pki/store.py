@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import secrets
+import stat
 import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,7 +38,7 @@ def file_stem(name: str) -> str:
 def read_file(path: Path | str) -> bytes:
     """The content of one file of at most 1 MiB; SettingsError if it cannot be read."""
     try:
-        with Path(path).open("rb") as file:
+        with open(path, "rb", opener=_open_at_once) as file:
             data = file.read(_LARGEST + 1)
     except FileNotFoundError as failure:
         raise SettingsError(f"{path}: no such file", hint="check the path") from failure
@@ -50,6 +51,17 @@ def read_file(path: Path | str) -> bytes:
     if len(data) > _LARGEST:
         raise BadPem(f"{path}: is larger than 1 MiB", hint="give a certificate, key or request file")
     return data
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting for a named pipe's other end; what a shell puts in its place is read as usual."""
+    handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if path.startswith(("/dev/fd/", "/proc/self/fd/")):
+        os.set_blocking(handle, True)
+    elif stat.S_ISFIFO(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError("it is a named pipe")
+    return handle
 
 
 def load_certificates(path: Path | str, password: bytes | None = None) -> list[x509.Certificate]:

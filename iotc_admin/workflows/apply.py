@@ -15,9 +15,9 @@ from iotc_admin.contract.enrollment_groups import (
     SigningX509Certificate,
     Slot,
 )
-from iotc_admin.errors import Conflict, NotFound, PlanError, PlanOutdated
+from iotc_admin.errors import AnswerLost, Conflict, NotFound, PlanError, PlanOutdated, ServiceDown
 from iotc_admin.pki.authority import CertificateAuthority
-from iotc_admin.workflows.look import SlotView, look_at_group, look_at_slot
+from iotc_admin.workflows.look import GroupView, SlotView, look_at_group, look_at_slot
 from iotc_admin.workflows.plan import (
     AskForCode,
     CreateGroup,
@@ -66,11 +66,17 @@ def apply(plan: Plan, client: Client, hands: Hands) -> Outcome:
     etags: dict[tuple[str, Slot], str] = {}
     codes: dict[Slot, str] = {}
     for step in plan.steps:
+        # Before and after: what was begun stands in the journal even if its answer is lost.
+        _note(hands, f"begin: {step}", client)
         _do(step, client, hands, etags, codes)
-        if hands.run:
-            hands.run.note(str(step), client.now(), app=client.app)
+        _note(hands, f"done: {step}", client)
         hands.told(step)
     return Outcome(plan.steps, codes)
+
+
+def _note(hands: Hands, event: str, client: Client) -> None:
+    if hands.run:
+        hands.run.note(event, client.now(), app=client.app)
 
 
 def _do(
@@ -124,12 +130,20 @@ def _update(step: UpdateGroup, client: Client) -> None:
     patch = EnrollmentGroupPatch(**{name: value for name, value in fields.items() if value is not None})
     try:
         client.enrollment_groups.update(step.group, patch)
+    except (AnswerLost, ServiceDown):
+        view = look_at_group(client, step.group, ())
+        if view is None or not _is_updated(step, view):
+            raise
     except Conflict as error:
         view = look_at_group(client, step.group, ())
         if view is None or view.etag == step.etag:
             raise
         message = f"group {step.group} was changed meanwhile (etag before: {step.etag}, now: {view.etag})"
         raise PlanOutdated(message, hint=f"look at it: iotc-admin group show {step.group}") from error
+
+
+def _is_updated(step: UpdateGroup, view: GroupView) -> bool:
+    return step.display_name in (None, view.display_name) and step.enabled in (None, view.enabled)
 
 
 def _put(step: PutCertificate, client: Client, hands: Hands) -> str:
@@ -147,7 +161,14 @@ def _put(step: PutCertificate, client: Client, hands: Hands) -> str:
     try:
         answer = client.enrollment_groups.put_certificate(step.group, step.slot, body)
     except Conflict as error:
-        raise _changed(step, look_at_slot(client, step.group, step.slot)) or error from error
+        changed = _changed(step, look_at_slot(client, step.group, step.slot))
+        if changed is not None:
+            raise changed from error
+        error.hint = (
+            f"a CA can serve one group only; {step.group}/{step.slot} is as it was: choose another CA, "
+            f"or see who holds it: iotc-admin group list"
+        )
+        raise
     if step.attest:
         _check_attested(step, client)
     return answer.etag or ""

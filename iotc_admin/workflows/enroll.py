@@ -123,7 +123,10 @@ def carry_out(
         return apply(plan, client, hands)
     except PlanOutdated as outdated:
         again = plan_enrollment(client, wanted)
-        if not again.steps or not again.within(plan):
+        if not again.steps:
+            # Somebody else, or a request whose answer was lost, has done it all.
+            return Outcome()
+        if not again.within(plan):
             raise outdated from None
         return apply(again, client, hands)
 
