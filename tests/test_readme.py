@@ -6,6 +6,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
+
+from iotc_admin.emulator import Switches
+from iotc_admin.emulator.faults import FaultKind
 
 from .test_transcripts import play
 
@@ -43,3 +47,10 @@ def test_its_two_commands_are_there_and_can_be_run() -> None:
     for command in ("scripts/demo", "scripts/test"):
         assert command in commands
         assert (Path(__file__).parent.parent / command).stat().st_mode & 0o111
+
+
+def test_it_names_every_switch_with_its_values_and_every_kind_of_fault() -> None:
+    for name, values in Switches.values().items():
+        assert f"| `{name}` | {', '.join(f'`{value}`' for value in values)};" in README
+    for kind in get_args(FaultKind):
+        assert f"`{kind}`" in README

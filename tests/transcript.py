@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FORMS = [
+    (r"^serial .*$", "serial SERIAL"),
     (r"\b[0-9A-F]{64}\b", "SHA256"),
     (r"\b[0-9A-F]{48}\b", "CODE"),
     (r"\b[0-9A-F]{40}\b", "THUMBPRINT"),
-    (r"\b[0-9A-F]{39}\b", "THUMBPRINT"),
     (r"\b[0-9A-F]{8}\.\.", "SHORT"),
     (r"\b[0-9A-F]{4}\.\.[0-9A-F]{4}\b", "SHORT"),
     (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "REQUEST"),

@@ -155,6 +155,8 @@ def device(
     the device's own.
     """
     session = Session.begin(ctx.command_path, ctx.obj)
+    if issuer is None and issuer_key is not None:
+        raise typer.BadParameter("--issuer-key goes with --issuer", ctx)
     own_password = new_key_password_file or (None if issuer else key_password_file)
     passwords = _passwords(own_password, pfx, pfx_password_file)
     from iotc_admin.pki.store import save_identity
@@ -306,7 +308,7 @@ def _keep(session: Session, certificate: x509.Certificate, save: Any) -> None:
     facts = describe(certificate)
     if session.dry_run:
         session.output.result(certificate_document(facts), ["would make:", *certificate_lines(facts)])
-        return
+        raise typer.Exit(3)
     run = session.run()
     files: list[Path] = save()
     run.saw(certificate, file=str(files[0]))

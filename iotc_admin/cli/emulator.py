@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotc_admin.cli.keyfiles import epilog
+from iotc_admin.cli.output import Output
 from iotc_admin.cli.settings import Session
 from iotc_admin.errors import SettingsError
 
@@ -81,7 +82,7 @@ def run(
     """
     Session.begin(ctx.command_path, ctx.obj)
     over = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, lambda *_: over.set())
     with _emulator(port, data_dir, host, throttle, clock, page_size, fault, switch) as emulator:
         sys.stdout.write(json.dumps(_ready(emulator)) + "\n")
@@ -114,9 +115,13 @@ def execute(
     The command finds IOTC_APP, IOTC_API_TOKEN, IOTC_CA_FILE, IOTC_ID_SCOPE, IOTC_DPS_HOST,
     IOTC_EMULATOR_CONTROL and IOTC_LEDGER in its environment.
     """
-    Session.begin(ctx.command_path, ctx.obj)
+    session = Session.begin(ctx.command_path, ctx.obj)
     with _emulator(port, data_dir, host, throttle, clock, page_size, fault, switch) as emulator:
-        code = _run(command, {**os.environ, **_environment(emulator, moved=clock is not None)})
+        ledger = session.named_ledger or emulator.ca_file.parent / "ledger.db"
+        own = _environment(emulator, ledger, moved=clock is not None)
+        # A profile names another application; in here there is only this one.
+        outer = {name: value for name, value in os.environ.items() if name != "IOTC_PROFILE"}
+        code = _run(command, outer | own, session.output)
     raise typer.Exit(code)
 
 
@@ -137,7 +142,7 @@ def _emulator(
     emulator = Emulator(
         port=port,
         host=host,
-        data_dir=data_dir,
+        data_dir=data_dir.resolve() if data_dir else None,
         throttle=throttle.value,
         page_size=page_size,
         faults=[Fault.parse(text) for text in fault or []],
@@ -149,12 +154,14 @@ def _emulator(
         yield emulator
 
 
-def _run(command: list[str], environment: Mapping[str, str]) -> int:
+def _run(command: list[str], environment: Mapping[str, str], output: Output) -> int:
     try:
         child = subprocess.Popen(command, env=environment)  # noqa: S603 - running it is what was asked for
     except OSError as error:
+        # As shells have it: 127, which no command of its own is likely to return.
         message = f"{command[0]} cannot be run: {error.strerror}"
-        raise SettingsError(message, hint="the command stands behind --, as typed in a shell") from None
+        output.error(message, "the command stands behind --, as typed in a shell")
+        return 127
     # Ctrl-C reaches the child from the terminal by itself; what is sent to us alone is passed on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
@@ -175,8 +182,7 @@ def _ready(emulator: Emulator) -> dict[str, object]:
     }
 
 
-def _environment(emulator: Emulator, *, moved: bool) -> dict[str, str]:
-    ledger = os.environ.get("IOTC_LEDGER") or str(emulator.ca_file.parent / "ledger.db")
+def _environment(emulator: Emulator, ledger: Path, *, moved: bool) -> dict[str, str]:
     return {
         "IOTC_APP": emulator.app,
         "IOTC_API_TOKEN": emulator.api_token,
@@ -184,7 +190,7 @@ def _environment(emulator: Emulator, *, moved: bool) -> dict[str, str]:
         "IOTC_ID_SCOPE": emulator.id_scope,
         "IOTC_DPS_HOST": emulator.dps_host,
         "IOTC_EMULATOR_CONTROL": emulator.control_url,
-        "IOTC_LEDGER": ledger,
+        "IOTC_LEDGER": str(ledger.resolve()),
         # Commands that are to live in the emulator's time take theirs from it.
         **({"IOTC_CLOCK": "application"} if moved else {}),
     }

@@ -83,8 +83,10 @@ def create(
     """
     session = Session.begin(ctx.command_path, ctx.obj)
     reason = _reason(self_attest)
+    _check_name(ctx, display_name)
     run = session.run()
     authorities = _authorities(
+        session,
         run,
         (SlotName.primary, root, root_key, key_password_file),
         (SlotName.secondary, secondary, secondary_key, secondary_key_password_file or key_password_file),
@@ -123,7 +125,7 @@ def set_cert(
     """
     session = Session.begin(ctx.command_path, ctx.obj)
     run = session.run()
-    authorities = _authorities(run, (slot, cert, key, key_password_file))
+    authorities = _authorities(session, run, (slot, cert, key, key_password_file))
     from iotc_admin.workflows.enroll import Enrollment, check_enrollment
 
     wanted = Enrollment(name, authorities, replace=replace, create=False)
@@ -172,18 +174,20 @@ def update(
     ctx: typer.Context,
     name: Name,
     display_name: Annotated[str | None, typer.Option(metavar="TEXT", help="The new display name.")] = None,
-    enable: Annotated[
-        bool | None, typer.Option("--enable/--disable", help="Let devices provision, or refuse them all.")
-    ] = None,
+    enable: Annotated[bool, typer.Option("--enable", help="Let devices provision.")] = False,
+    disable: Annotated[bool, typer.Option("--disable", help="Refuse every device.")] = False,
 ) -> None:
     """Change the display name, or enable or disable the group: only what is given, nothing else."""
-    if display_name is None and enable is None:
+    if display_name is None and not enable and not disable:
         raise typer.BadParameter("nothing to change: give --display-name, --enable or --disable", ctx)
+    if enable and disable:
+        raise typer.BadParameter("--enable and --disable exclude each other", ctx)
+    _check_name(ctx, display_name)
     session = Session.begin(ctx.command_path, ctx.obj)
     from iotc_admin.workflows.apply import Hands
     from iotc_admin.workflows.groups import Change, plan_update, update_group
 
-    change = Change(name, display_name, enable)
+    change = Change(name, display_name, enable if enable or disable else None)
     with session.client() as client:
         plan = plan_update(client, change)
         if not _begin(session, plan):
@@ -398,14 +402,25 @@ def _next_step(name: str, slot: str, text: str) -> str:
 
 
 def _authorities(
-    run: Run, *named: tuple[SlotName, str | None, str | None, str | None]
+    session: Session, run: Run, *named: tuple[SlotName, str | None, str | None, str | None]
 ) -> dict[Slot, CertificateAuthority]:
+    from iotc_admin.pki.lint import lint
+
     found = {}
     for slot, certificate, key, password_file in named:
         if certificate is not None:
             found[_slot(slot)] = authority = load_authority(certificate, key, password_file)
-            run.saw(authority.certificate, file=certificate)
+            if not session.dry_run:
+                run.saw(authority.certificate, file=certificate)
+            for finding in lint(authority.certificate, role="root", now=session.started):
+                if finding.level == "warning":
+                    session.output.warn(f"{certificate} {finding.what}: {finding.cause}")
     return found
+
+
+def _check_name(ctx: typer.Context, display_name: str | None) -> None:
+    if display_name is not None and not display_name.strip():
+        raise typer.BadParameter("--display-name is empty", ctx)
 
 
 def _slot(name: SlotName) -> Slot:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from iotc_admin.cli.keyfiles import epilog
+from iotc_admin.cli.keyfiles import KeyPasswordFile, epilog, password
 from iotc_admin.cli.output import day
 from iotc_admin.cli.settings import Session
 from iotc_admin.cli.views import entry_document, event_document
@@ -25,17 +25,19 @@ app = typer.Typer(rich_markup_mode=None)
 def import_certificates(
     ctx: typer.Context,
     files: Annotated[list[str], typer.Argument(metavar="CERT...", help="PEM, DER or PFX; bundles too.")],
+    key_password_file: KeyPasswordFile = None,
 ) -> None:
     """Make certificates known that were put into the application by other means. Never reads a key."""
     session = Session.begin(ctx.command_path, ctx.obj)
     from iotc_admin.pki.description import sha1_thumbprint
     from iotc_admin.pki.store import load_certificates
 
-    found = [(file, certificate) for file in files for certificate in load_certificates(file)]
+    secret = password(key_password_file)
+    found = [(file, certificate) for file in files for certificate in load_certificates(file, secret)]
     thumbprints = {sha1_thumbprint(certificate): file for file, certificate in found}
     if session.dry_run:
         session.output.result(sorted(thumbprints), (f"import {each}" for each in thumbprints))
-        return
+        raise typer.Exit(3)
     run = session.run()
     for file, certificate in found:
         run.saw(certificate, file=file)
@@ -53,7 +55,7 @@ def list_certificates(ctx: typer.Context) -> None:
     entries = ledger.entries() if ledger else []
     session.output.table(
         [entry_document(entry) for entry in entries],
-        ("SHA-1", "SUBJECT", "EXPIRES", "KEY", "HELD BY"),
+        ("SHA-1", "SUBJECT", "EXPIRES", "KEY", "LAST SEEN FOR"),
         (
             (entry.sha1, entry.subject, day(entry.not_after), entry.key_type, _holders(entry))
             for entry in entries
@@ -74,6 +76,9 @@ def export(
 
     ledger = session.ledger_if_any()
     entries = ledger.entries() if ledger else []
+    if out is not None and session.dry_run:
+        session.output.result({"file": str(out)}, [f"would write {out}"])
+        raise typer.Exit(3)
     if out is not None:
         write_new({out: ("".join(entry.pem for entry in entries).encode(), 0o644)})
         session.output.result(

@@ -37,7 +37,10 @@ class Output:
         from rich.console import Console
         from rich.table import Table
 
-        table = Table(*header, box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False)
+        table = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False)
+        for title in header:
+            # What people copy is never cut off, not even on a narrow terminal.
+            table.add_column(title, overflow="fold")
         for row in rows:
             table.add_row(*(plain(cell) for cell in row))
         # A pipe has no width: nothing is cut off there.
@@ -75,7 +78,7 @@ def ask(question: str, *, yes: bool) -> None:
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise SettingsError("nothing was done", hint="")
+        raise SettingsError("nothing was done", hint="answer y, or repeat with --yes")
 
 
 def plain(text: str) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _NAME: Final = "iotc-admin"
 _OUTPUTS: Final = ("table", "json")
+_KEYS: Final = ("app", "ca_file", "token_file", "output", "ledger")
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,17 @@ class Session:
         session = cls(command, options, environment, datetime.now(UTC), _profile(name) if name else {})
         if options.verbose:
             _log_requests()
+        # What is wrong with the output must not come to light after the work is done.
+        _ = session.output
         return session
 
     @property
     def output(self) -> Output:
         wanted = self._setting(self.options.output, "IOTC_OUTPUT", "output") or "table"
         if wanted not in _OUTPUTS:
-            raise SettingsError(f"{wanted!r} is no output", hint="IOTC_OUTPUT takes table or json")
+            raise SettingsError(
+                f"{wanted!r} is no output", hint="IOTC_OUTPUT, and output in a profile, take table or json"
+            )
         return Output(json=wanted == "json", quiet=self.options.quiet)
 
     @property
@@ -86,7 +91,7 @@ class Session:
             raise SettingsError("no application is named", hint="--app myapp, or IOTC_APP, or a profile")
         credential = self._credential()
         ca_file = self._setting(self.options.ca_file, "IOTC_CA_FILE", "ca_file")
-        trusted = Path(ca_file) if ca_file else None
+        trusted = Path(ca_file).expanduser() if ca_file else None
         pace = self._folder("state") / "pace.db"
 
         def opened(offset: timedelta) -> Client:
@@ -108,6 +113,12 @@ class Session:
     def run(self) -> Run:
         """This run, as the ledger is to record it."""
         return self.ledger().run(self.command, self.started)
+
+    @property
+    def named_ledger(self) -> Path | None:
+        """The ledger that a setting names, if one does."""
+        named = self._setting(self.options.ledger, "IOTC_LEDGER", "ledger")
+        return Path(named).expanduser() if named else None
 
     def _offset(self, opened: Any) -> timedelta:
         # For rehearsals against an emulator whose clock was moved: its time counts, not this machine's.
@@ -136,11 +147,10 @@ class Session:
         if token := self.environment.get("IOTC_API_TOKEN"):
             return token
         file = self.profile.get("token_file")
-        return read_secret(str(file)) if file else None
+        return read_secret(str(Path(str(file)).expanduser())) if file else None
 
     def _ledger_file(self) -> Path:
-        named = self._setting(self.options.ledger, "IOTC_LEDGER", "ledger")
-        return Path(named) if named else self._folder("data") / "ledger.db"
+        return self.named_ledger or self._folder("data") / "ledger.db"
 
     def _folder(self, kind: str) -> Path:
         import platformdirs
@@ -182,7 +192,13 @@ def _profile(name: str) -> Mapping[str, Any]:
     if not isinstance(profiles, dict) or not isinstance(profiles.get(name), dict):
         message = f"there is no profile {name!r} in {file}"
         raise SettingsError(
-            message, hint=f"known: {', '.join(profiles) or 'none'}; a table [profiles.{name}]"
+            message, hint=f"write a table [profiles.{name}] there; known are: {', '.join(profiles) or 'none'}"
+        )
+    unknown = sorted(set(profiles[name]) - set(_KEYS))
+    if unknown:
+        message = f"the profile {name!r} in {file} has an unknown key: {', '.join(unknown)}"
+        raise SettingsError(
+            message, hint=f"known are {', '.join(_KEYS)}; a token stands in a file of its own"
         )
     return dict(profiles[name])
 

@@ -200,6 +200,7 @@ def translated(error: httpx.HTTPError | httpx.InvalidURL, call: Call[Any], origi
     """Our error for one of httpx: whether the request left decides which."""
     name = call.operation.name
     root = root_of(error)
+    _log.info("%s %s no answer: %s", call.operation.method, call.operation.path, _reason(error, root))
     if isinstance(root, httpx.InvalidURL):
         message = f"{name}: the answer redirects to an address that is none; redirects are never followed"
         return UnexpectedAnswer(message, operation=name, hint="check --app and HTTPS_PROXY")

@@ -178,7 +178,11 @@ class Emulator:
 
     def _open(self, stack: ExitStack) -> _Started:
         directory = self._data_dir or Path(stack.enter_context(TemporaryDirectory(prefix="iotc-emulator-")))
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as failure:
+            message = f"{directory} cannot hold the state: {failure.strerror}"
+            raise SettingsError(message, hint="choose another --data-dir") from failure
         state = self._open_state(directory)
         stack.callback(state.close)
         service = Service(state, Throttle(self._throttle), self._faults)

@@ -64,7 +64,7 @@ def describe(certificate: x509.Certificate) -> CertificateFacts:
             subject=certificate.subject.rfc4514_string(),
             issuer=certificate.issuer.rfc4514_string(),
             common_name=common_name(certificate),
-            serial=f"{certificate.serial_number:X}",
+            serial=_serial(certificate.serial_number),
             sha1=sha1_thumbprint(certificate),
             sha256=sha256_thumbprint(certificate),
             spki_sha256=None if key is None else spki_sha256(key),
@@ -151,3 +151,9 @@ def _oid_name(oid: x509.ObjectIdentifier) -> str:
 def _camel_case(constant: str) -> str:
     first, *others = constant.lower().split("_")
     return first + "".join(each.capitalize() for each in others)
+
+
+def _serial(number: int) -> str:
+    # Whole octets, as every other tool shows it.
+    digits = f"{number:X}"
+    return digits if len(digits) % 2 == 0 else f"0{digits}"

@@ -42,7 +42,7 @@ class Change:
 
 
 def plan_update(client: Client, change: Change) -> Plan:
-    """Only the fields that differ. Raises `UnsafePlan` if there is no such group."""
+    """Only the fields that differ. Raises `NotFound`."""
     view = existing(client, change.group, ())
     name = change.display_name if change.display_name != view.display_name else None
     enabled = change.enabled if change.enabled != view.enabled else None
@@ -62,7 +62,7 @@ def update_group(client: Client, change: Change, plan: Plan, hands: Hands) -> Ou
 
 
 def plan_deletion(client: Client, group: str) -> Plan:
-    """Raises `UnsafePlan` if there is no such group."""
+    """Raises `NotFound`."""
     existing(client, group, ())
     return Plan(client.app, (DeleteGroup(group),))
 
@@ -113,7 +113,7 @@ def check_proof(proof: x509.Certificate, ca: x509.Certificate | None, client: Cl
 
 
 def filled(client: Client, group: str, slot: Slot) -> SlotView:
-    """The slot. Raises `UnsafePlan` if there is no such group, or the slot is empty."""
+    """The slot. Raises `NotFound`, and `UnsafePlan` if the slot is empty."""
     found = existing(client, group, (slot,)).slots.get(slot)
     if found is None:
         message = f"{group}/{slot} is empty"

@@ -88,12 +88,13 @@ def slot_view(found: SigningX509Certificate) -> SlotView | None:
 
 
 def existing(client: Client, group: str, slots: tuple[Slot, ...], *, certificates: bool = True) -> GroupView:
-    """The group. Raises `UnsafePlan` if there is none, or if slots are asked of a group without."""
+    """The group. Raises `NotFound`, and `UnsafePlan` if slots are asked of a group without."""
     check_group_id(group)
     view = look_at_group(client, group, slots)
     if view is None:
         message = f"there is no enrollment group {group}"
-        raise UnsafePlan(message, hint="see which there are: iotc-admin group list")
+        hint = "see which there are: iotc-admin group list"
+        raise NotFound(message, operation=GET_GROUP.name, status=404, hint=hint)
     if certificates and slots and not view.takes_certificates:
         message = f"group {group} attests by {view.attestation}: it holds no certificates"
         raise UnsafePlan(message, hint="see which do: iotc-admin group list")

@@ -142,7 +142,8 @@ class Plan:
         return any(isinstance(step, PutCertificate) for step in self.steps)
 
     def to_json(self) -> dict[str, Any]:
-        steps = [{"do": type(step).__name__, **asdict(step)} for step in self.steps]
+        """The plan as a document: names are the service's own where it has one, what is absent is null."""
+        steps = [{"do": type(step).__name__, **_document(step)} for step in self.steps]
         # Through JSON, so that what is printed is what a reader gets back: plain strings and lists.
         document: dict[str, Any] = json.loads(json.dumps({"app": self.app, "steps": steps}))
         return document
@@ -150,6 +151,11 @@ class Plan:
     def within(self, other: Plan) -> bool:
         """Whether it does nothing that the other plan would not do, etags aside."""
         return {_without_etag(step) for step in self.steps} <= {_without_etag(step) for step in other.steps}
+
+
+def _document(step: Step) -> dict[str, Any]:
+    names = {"display_name": "displayName", "thumbprint": "sha1Thumbprint"}
+    return {names.get(name, name): None if value == "" else value for name, value in asdict(step).items()}
 
 
 def _without_etag(step: Step) -> Step:

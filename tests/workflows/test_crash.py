@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 import httpx
@@ -12,6 +17,7 @@ from hypothesis import strategies as st
 
 from iotc_admin import CertificateAuthority, Client, IotcError, Slot
 from iotc_admin.emulator import Emulator, Fault
+from iotc_admin.pki.store import save_authority
 from iotc_admin.workflows.enroll import enroll_group
 from iotc_admin.workflows.look import look_at_group
 
@@ -110,3 +116,32 @@ def test_whatever_the_service_does_errors_are_ours_and_a_repeat_in_peace_ends_th
         enroll_group(client, GROUP, primary=ca)
 
         assert slots(client) == {Slot.PRIMARY: verified(ca), Slot.SECONDARY: None}
+
+
+@pytest.mark.parametrize("passed", range(1, 7))
+def test_a_command_killed_for_real_is_repeated_as_it_was(
+    tmp_path: Path, emulator: Emulator, client: Client, passed: int
+) -> None:
+    ca = CertificateAuthority.create("ca", now=client.now())
+    save_authority(tmp_path, "ca", ca)
+    command = [sys.executable, "-m", "iotc_admin", "group", "create", GROUP, "--root", "ca_cert.pem"]
+    environment = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "IOTC_APP": emulator.app,
+        "IOTC_API_TOKEN": emulator.api_token,
+        "IOTC_CA_FILE": str(emulator.ca_file),
+        "IOTC_LEDGER": str(tmp_path / "ledger.db"),
+    }
+    # The work is done, the answer is on its way: the command waits for it when it is killed.
+    emulator.control.fault(Fault(kind="delay", delay=30, skip=passed - 1))
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) as process:
+        while len(emulator.control.requests) < passed:
+            time.sleep(0.01)
+        process.kill()
+    emulator.control.clear_faults()
+
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr.count("error:")) == (0, 0)
+    assert slots(client) == {Slot.PRIMARY: verified(ca), Slot.SECONDARY: None}

@@ -470,10 +470,10 @@ def test_the_plan_is_a_value_without_secrets(client: Client, ca: CertificateAuth
         "do": "PutCertificate",
         "group": GROUP,
         "slot": "primary",
-        "thumbprint": sha1_thumbprint(ca.certificate),
-        "replaces": "",
-        "etag": "",
-        "attest": "",
+        "sha1Thumbprint": sha1_thumbprint(ca.certificate),
+        "replaces": None,
+        "etag": None,
+        "attest": None,
     }
     assert look_at_group(client, GROUP) is None
 

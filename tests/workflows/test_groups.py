@@ -136,7 +136,7 @@ def test_a_deleted_group_is_gone(client: Client, group: str) -> None:
     ],
 )
 def test_a_group_that_is_not_there_is_said_so(client: Client, plan: object) -> None:
-    with pytest.raises(UnsafePlan, match="there is no enrollment group nowhere"):
+    with pytest.raises(NotFound, match="there is no enrollment group nowhere"):
         plan(client)  # type: ignore[operator]
 
 
