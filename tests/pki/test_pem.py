@@ -151,7 +151,7 @@ def test_a_version_1_leaf_of_openssl_is_read_and_described(tmp_path: Path, opens
     )
     openssl("x509", "-req", "-in", "r.pem", "-signkey", "k", "-set_serial", "0", "-out", "old.pem")
     facts = describe(store.load_certificates(tmp_path / "old.pem")[0])
-    assert (facts.version, facts.is_ca, facts.serial, facts.self_signed) == ("v1", False, "0", True)
+    assert (facts.version, facts.is_ca, facts.serial, facts.self_signed) == ("v1", False, "00", True)
 
 
 @pytest.mark.parametrize(

@@ -490,3 +490,41 @@ def test_certificates_are_uploaded_as_base64_of_pem_text(
 
     sent = SigningX509Certificate.model_validate_json(bodies[0], by_alias=True).certificate or ""
     assert base64.b64decode(sent, validate=True).startswith(b"-----BEGIN CERTIFICATE-----\n")
+
+
+def test_what_somebody_else_did_meanwhile_is_done(
+    emulator: Emulator, client: Client, now: datetime, ca: CertificateAuthority, ledger: Ledger
+) -> None:
+    run = ledger.run("group create", now)
+    plan = plan_enrollment(client, attested(ca))
+    rival = operator(emulator, InProcess(emulator))
+    carry_out(rival, attested(ca), plan_enrollment(rival, attested(ca)), run)
+
+    assert carry_out(client, attested(ca), plan, run).done == ()
+    assert slots(client)[P] == verified(ca)
+
+
+def test_a_replacement_whose_answer_was_lost_stands_in_the_journal(
+    emulator: Emulator, client: Client, now: datetime, ca: CertificateAuthority, ledger: Ledger
+) -> None:
+    enroll_group(client, GROUP, primary=ca)
+    other = CertificateAuthority.create("other", now=now)
+    wanted = Enrollment(GROUP, {P: other}, replace=True, create=False)
+    emulator.control.fault(Fault(kind="lose-answer", match="EnrollmentGroups_CreateX509"))
+
+    carry_out(client, wanted, plan_enrollment(client, wanted), ledger.run("group set-cert", now))
+
+    assert slots(client)[P] == verified(other)
+    assert any("begin: plant-7/primary: upload" in event.event for event in ledger.events())
+
+
+def test_a_ca_that_another_group_holds_is_refused_with_what_is_left_behind(
+    client: Client, ca: CertificateAuthority
+) -> None:
+    enroll_group(client, "first", primary=ca)
+
+    with pytest.raises(Conflict) as caught:
+        enroll_group(client, "second", primary=ca)
+
+    assert "one group only" in caught.value.hint
+    assert "second/primary is as it was" in caught.value.hint

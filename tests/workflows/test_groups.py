@@ -238,3 +238,17 @@ def test_a_verified_slot_needs_no_proof(client: Client, group: str, ca: Certific
 def test_an_empty_slot_has_no_code(client: Client, group: str) -> None:
     with pytest.raises(PlanError, match="plant-7/secondary is empty"):
         plan_code(client, group, Slot.SECONDARY)
+
+
+def test_an_update_whose_answer_was_lost_is_looked_up_not_sent_again(
+    emulator: Emulator, client: Client, group: str
+) -> None:
+    change = Change(group, enabled=False)
+    plan = plan_update(client, change)
+    emulator.control.fault(Fault(kind="lose-answer", match="EnrollmentGroups_Update"))
+    emulator.control.clear_requests()
+
+    update_group(client, change, plan, Hands())
+
+    assert writes(emulator) == ["EnrollmentGroups_Update"]
+    assert not looked(client).enabled
