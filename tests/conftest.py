@@ -41,7 +41,7 @@ def operator(emulator: Emulator, transport: httpx.BaseTransport | None = None) -
         ApiToken(emulator.api_token),
         transport=transport,
         ca_file=None if transport else emulator.ca_file,
-        pacer=Pacer(emulator.app, ahead=1000),
+        pacer=Pacer(emulator.app, ahead=1000, window=0),
         sleep=lambda _: None,
     )
 

@@ -25,7 +25,7 @@ AHEAD: Final = 0.5
 # No more than this many places in any window of this length, a run ahead included: a service that counts
 # by a sliding second sees the requests a little bunched by the network.
 _PLACES: Final = 20
-_WINDOW: Final = 1.03
+WINDOW: Final = 1.03
 _FLOOR: Final = 0.5
 _RAISE: Final = 0.02
 _CUT: Final = 0.8
@@ -34,7 +34,7 @@ _CUT_AT_MOST_EVERY: Final = 1.0
 _ABSURD: Final = 60.0
 
 _SCHEMA: Final = (
-    "CREATE TABLE IF NOT EXISTS pace"
+    "CREATE TABLE IF NOT EXISTS queue"
     " (app TEXT PRIMARY KEY, next REAL, rate REAL, cut REAL, places TEXT NOT NULL DEFAULT '[]')"
 )
 _log = logging.getLogger("iotc_admin.client")
@@ -44,6 +44,7 @@ class Pacer:
     """Hands out places in the queue to one application.
 
     `file` is shared by processes; without one, or where it cannot be used, the pace is this process's own.
+    `ceiling`: requests a second; `ahead`: seconds; `window`: seconds in which at most 20 places lie;
     `patience`: how many seconds to wait for the others' writes.
     """
 
@@ -54,17 +55,19 @@ class Pacer:
         file: Path | None = None,
         ceiling: float = CEILING,
         ahead: float = AHEAD,
+        window: float = WINDOW,
         patience: float = 5.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._app = app
         self._ceiling = ceiling
         self._ahead = ahead
+        self._window = window
         self._clock = clock
         self._lock = threading.Lock()
         self._db = _open(file, patience)
         self.close = weakref.finalize(self, self._db.close)
-        self._do("INSERT OR IGNORE INTO pace (app, next, rate, cut) VALUES (?, 0, ?, 0)", (app, ceiling))
+        self._do("INSERT OR IGNORE INTO queue (app, next, rate, cut) VALUES (?, 0, ?, 0)", (app, ceiling))
 
     def take(self) -> float:
         """Take the next place in the queue; how many seconds to wait for it."""
@@ -84,23 +87,23 @@ class Pacer:
         _complain(error)
         if self._db.in_transaction:
             self._do(
-                "UPDATE pace SET next = 0, rate = ?, cut = 0, places = '[]' WHERE app = ?",
+                "UPDATE queue SET next = 0, rate = ?, cut = 0, places = '[]' WHERE app = ?",
                 (self._ceiling, self._app),
             )
             self._do("COMMIT", ())
 
     def _next_place(self, now: float) -> float:
-        query = "SELECT next, rate, places FROM pace WHERE app = ?"
+        query = "SELECT next, rate, places FROM queue WHERE app = ?"
         row = self._db.execute(query, (self._app,)).fetchone()
         free, rate = float(row[0]), max(float(row[1]), _FLOOR)
         places = [float(place) for place in json.loads(row[2])]
         if free > now + _ABSURD:
             free, places = now, []
         free = max(free, now)
-        window = places[-_PLACES] + _WINDOW if len(places) >= _PLACES else now
+        window = places[-_PLACES] + self._window if len(places) >= _PLACES else now
         place = max(now, free - self._ahead, window)
         self._db.execute(
-            "UPDATE pace SET next = ?, places = ? WHERE app = ?",
+            "UPDATE queue SET next = ?, places = ? WHERE app = ?",
             (free + 1 / rate, json.dumps([*places, place][-_PLACES:]), self._app),
         )
         return place
@@ -109,7 +112,7 @@ class Pacer:
         """A request was served: the rate may rise a little."""
         with self._lock:
             self._do(
-                "UPDATE pace SET rate = min(rate + ?, ?) WHERE app = ?", (_RAISE, self._ceiling, self._app)
+                "UPDATE queue SET rate = min(rate + ?, ?) WHERE app = ?", (_RAISE, self._ceiling, self._app)
             )
 
     def was_refused(self) -> None:
@@ -117,7 +120,7 @@ class Pacer:
         now = self._clock()
         with self._lock:
             self._do(
-                "UPDATE pace SET rate = max(rate * ?, ?), cut = ? WHERE app = ? AND abs(? - cut) >= ?",
+                "UPDATE queue SET rate = max(rate * ?, ?), cut = ? WHERE app = ? AND abs(? - cut) >= ?",
                 (_CUT, _FLOOR, now, self._app, now, _CUT_AT_MOST_EVERY),
             )
 

@@ -10,7 +10,7 @@ from iotc_admin import ApiToken, Client, Pacer
 
 def main() -> None:
     app = os.environ["IOTC_APP"]
-    token, unpaced = ApiToken(os.environ["IOTC_API_TOKEN"]), Pacer(app, ceiling=1e6)
+    token, unpaced = ApiToken(os.environ["IOTC_API_TOKEN"]), Pacer(app, ceiling=1e6, window=0)
     with Client(app, token, ca_file=Path(os.environ["IOTC_CA_FILE"]), pacer=unpaced) as client:
         print(sum(1 for _ in client.devices.list()))
 

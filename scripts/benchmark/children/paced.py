@@ -13,12 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from iotc_admin import ApiToken, Client, IotcError, Pacer
+from iotc_admin.client.pacing import CEILING, WINDOW
 
 
 def main(arguments: Sequence[str]) -> None:
     seconds, threads, ceiling, ahead = (float(each) for each in arguments[:4])
     app = os.environ["IOTC_APP"]
-    pacer = Pacer(app, file=Path(arguments[4]), ceiling=ceiling, ahead=ahead)
+    # A ceiling beyond any service's stands for no pace at all: the window goes with it.
+    window = WINDOW if ceiling <= CEILING else 0
+    pacer = Pacer(app, file=Path(arguments[4]), ceiling=ceiling, ahead=ahead, window=window)
     token = ApiToken(os.environ["IOTC_API_TOKEN"])
     with Client(app, token, ca_file=Path(os.environ["IOTC_CA_FILE"]), pacer=pacer) as client:
         end = time.monotonic() + seconds
