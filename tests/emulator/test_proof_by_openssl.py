@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography import x509
 
-from tests.emulator.world import App, base64_pem, needed
+from tests.emulator.world import App, base64_pem
+from tests.outside import needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ extendedKeyUsage = critical,clientAuth
 
 @pytest.fixture
 def openssl(tmp_path: Path) -> Callable[..., None]:
-    program = needed("openssl")
+    program = needed("openssl", probe="version")
 
     def run(*arguments: str) -> None:
         subprocess.run([program, *arguments], cwd=tmp_path, check=True, capture_output=True)
