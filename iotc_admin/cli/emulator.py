@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -39,6 +40,16 @@ DataDir = Annotated[
 ]
 Host = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Where to listen.")]
 Throttle = Annotated[ThrottleKind, typer.Option("--throttle", help="How 20 requests a second are counted.")]
+RetryAfter = Annotated[
+    int,
+    typer.Option("--retry-after", min=0, metavar="SECONDS", help="How long a registration takes."),
+]
+Registrations = Annotated[
+    int,
+    typer.Option(
+        "--registrations-per-minute", min=0, metavar="N", help="How many devices may register; 0: no limit."
+    ),
+]
 Clock = Annotated[
     str | None, typer.Option("--clock", metavar="ISO-TIME", help="Where its clock starts (default: now).")
 ]
@@ -67,9 +78,12 @@ SwitchSpecs = Annotated[
 def run(
     ctx: typer.Context,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 picks a free one.")] = 8443,
+    mqtt_port: Annotated[int, typer.Option("--mqtt-port", min=0, max=65535, help="Likewise.")] = 8883,
     data_dir: DataDir = None,
     host: Host = "127.0.0.1",
     throttle: Throttle = ThrottleKind.window,
+    registrations: Registrations = 200,
+    retry_after: RetryAfter = 3,
     clock: Clock = None,
     page_size: PageSize = 25,
     fault: FaultSpecs = None,
@@ -84,7 +98,14 @@ def run(
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, lambda *_: over.set())
-    with _emulator(port, data_dir, host, throttle, clock, page_size, fault, switch) as emulator:
+    with _emulator(
+        _Doors(port, mqtt_port, host, throttle, registrations, retry_after),
+        data_dir,
+        clock,
+        page_size,
+        fault,
+        switch,
+    ) as emulator:
         sys.stdout.write(json.dumps(_ready(emulator)) + "\n")
         sys.stdout.flush()
         while not over.wait(timeout=3600):
@@ -102,9 +123,12 @@ def execute(
     ctx: typer.Context,
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND ARG...", help="What to run.")],
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 picks a free one.")] = 0,
+    mqtt_port: Annotated[int, typer.Option("--mqtt-port", min=0, max=65535, help="Likewise.")] = 0,
     data_dir: DataDir = None,
     host: Host = "127.0.0.1",
     throttle: Throttle = ThrottleKind.window,
+    registrations: Registrations = 200,
+    retry_after: RetryAfter = 3,
     clock: Clock = None,
     page_size: PageSize = 25,
     fault: FaultSpecs = None,
@@ -112,11 +136,18 @@ def execute(
 ) -> None:
     """Start the emulator, run a command against it, stop, and exit with the command's code.
 
-    The command finds IOTC_APP, IOTC_API_TOKEN, IOTC_CA_FILE, IOTC_ID_SCOPE, IOTC_DPS_HOST,
+    The command finds IOTC_APP, IOTC_API_TOKEN, IOTC_CA_FILE, IOTC_ID_SCOPE, IOTC_DPS_HOST, IOTC_MQTT_PORT,
     IOTC_EMULATOR_CONTROL and IOTC_LEDGER in its environment.
     """
     session = Session.begin(ctx.command_path, ctx.obj)
-    with _emulator(port, data_dir, host, throttle, clock, page_size, fault, switch) as emulator:
+    with _emulator(
+        _Doors(port, mqtt_port, host, throttle, registrations, retry_after),
+        data_dir,
+        clock,
+        page_size,
+        fault,
+        switch,
+    ) as emulator:
         ledger = session.named_ledger or emulator.ca_file.parent / "ledger.db"
         own = _environment(emulator, ledger, moved=clock is not None)
         # A profile names another application; in here there is only this one.
@@ -125,12 +156,22 @@ def execute(
     raise typer.Exit(code)
 
 
+@dataclass(frozen=True)
+class _Doors:
+    """Where the emulator listens, and how much it lets pass."""
+
+    port: int
+    mqtt_port: int
+    host: str
+    throttle: ThrottleKind
+    registrations: int
+    retry_after: int
+
+
 @contextmanager
 def _emulator(
-    port: int,
+    doors: _Doors,
     data_dir: Path | None,
-    host: str,
-    throttle: ThrottleKind,
     clock: str | None,
     page_size: int,
     fault: list[str] | None,
@@ -140,10 +181,13 @@ def _emulator(
 
     moment = _moment(clock)
     emulator = Emulator(
-        port=port,
-        host=host,
+        port=doors.port,
+        mqtt_port=doors.mqtt_port,
+        host=doors.host,
         data_dir=data_dir.resolve() if data_dir else None,
-        throttle=throttle.value,
+        throttle=doors.throttle.value,
+        registrations_per_minute=doors.registrations or None,
+        retry_after=doors.retry_after,
         page_size=page_size,
         faults=[Fault.parse(text) for text in fault or []],
         switches=Switches.parse(switch or []),
@@ -189,6 +233,7 @@ def _environment(emulator: Emulator, ledger: Path, *, moved: bool) -> dict[str, 
         "IOTC_CA_FILE": str(emulator.ca_file),
         "IOTC_ID_SCOPE": emulator.id_scope,
         "IOTC_DPS_HOST": emulator.dps_host,
+        "IOTC_MQTT_PORT": str(emulator.mqtt_port),
         "IOTC_EMULATOR_CONTROL": emulator.control_url,
         "IOTC_LEDGER": str(ledger.resolve()),
         # Commands that are to live in the emulator's time take theirs from it.

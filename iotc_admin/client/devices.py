@@ -6,7 +6,16 @@ from typing import Generic
 
 from iotc_admin.client._operation import D, Resource, operation, paged
 from iotc_admin.contract import operations as op
-from iotc_admin.contract.devices import Attestation, AttestationPatch, Device, DeviceCredentials
+from iotc_admin.contract.devices import (
+    Attestation,
+    AttestationPatch,
+    Device,
+    DeviceCommand,
+    DeviceCredentials,
+    DeviceProperties,
+    DevicePropertiesPatch,
+    DeviceTelemetry,
+)
 from iotc_admin.contract.operations import Call, listing
 from iotc_admin.contract.wire import Page
 
@@ -63,3 +72,55 @@ class Devices(Resource[D], Generic[D]):
     def get_credentials(self, device_id: str) -> Call[DeviceCredentials]:
         """The ID scope, and how this device may connect."""
         return op.GET_CREDENTIALS(device_id)
+
+    @operation
+    def telemetry(
+        self, device_id: str, name: str, component: str | None = None
+    ) -> Call[DeviceTelemetry]:
+        """The last value the application has. Raises `NotFound` when there is none."""
+        if component is None:
+            return op.GET_TELEMETRY(device_id, name)
+        return op.GET_COMPONENT_TELEMETRY(device_id, component, name)
+
+    @operation
+    def run_command(
+        self, device_id: str, name: str, command: DeviceCommand, component: str | None = None
+    ) -> Call[DeviceCommand]:
+        """Run a command on a connected device and wait for its answer. Raises `NotFound` when it is away."""
+        if component is None:
+            return op.RUN_COMMAND(device_id, name, body=command)
+        return op.RUN_COMPONENT_COMMAND(device_id, component, name, body=command)
+
+    @paged
+    def commands(
+        self, device_id: str, name: str, component: str | None = None
+    ) -> Call[Page[DeviceCommand]]:
+        """The runs of one command so far, as you iterate."""
+        if component is None:
+            return op.LIST_COMMANDS(device_id, name)
+        return op.LIST_COMPONENT_COMMANDS(device_id, component, name)
+
+    @operation
+    def properties(self, device_id: str, component: str | None = None) -> Call[DeviceProperties]:
+        """What the device reported, under what it was last asked to be."""
+        if component is None:
+            return op.GET_PROPERTIES(device_id)
+        return op.GET_COMPONENT_PROPERTIES(device_id, component)
+
+    @operation
+    def replace_properties(
+        self, device_id: str, properties: DeviceProperties, component: str | None = None
+    ) -> Call[DeviceProperties]:
+        """Ask the device to be this; what it was asked before is forgotten."""
+        if component is None:
+            return op.REPLACE_PROPERTIES(device_id, body=properties)
+        return op.REPLACE_COMPONENT_PROPERTIES(device_id, component, body=properties)
+
+    @operation
+    def update_properties(
+        self, device_id: str, patch: DevicePropertiesPatch, component: str | None = None
+    ) -> Call[DeviceProperties]:
+        """Ask the device to change just these; None takes a wish back."""
+        if component is None:
+            return op.UPDATE_PROPERTIES(device_id, body=patch)
+        return op.UPDATE_COMPONENT_PROPERTIES(device_id, component, body=patch)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from datetime import datetime
+from typing import Any, Literal, Self
 
-from pydantic import ValidationInfo, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
 from iotc_admin.contract.enrollment_groups import SymmetricKey, X509CertificateInfo
 from iotc_admin.contract.wire import STRICT, OneOf, Patch, Wire
@@ -83,3 +84,34 @@ class DeviceCredentials(Wire):
     symmetric_key: SymmetricKey | None = None
     x509: X509 | None = None
     tpm: Tpm | None = None
+
+
+class DeviceTelemetry(Wire):
+    """The last value of one telemetry, and when it arrived."""
+
+    value: Any = None
+    timestamp: datetime | None = None
+
+
+class DeviceCommand(Wire):
+    """A command and its answer; time-outs in seconds. The device answers with `response_code`, as in HTTP."""
+
+    id: str | None = None
+    connection_timeout: int | None = Field(default=None, ge=0, le=30)
+    response_timeout: int | None = Field(default=None, ge=5, le=30)
+    request: Any = None
+    response: Any = None
+    response_code: int | None = None
+
+
+class DeviceProperties(Wire):
+    """Properties by name, components as objects; what the device reported, and what it is asked to be."""
+
+    @classmethod
+    def read_strictly(cls, data: bytes) -> Self:
+        """Names are the device's own: none is unknown."""
+        return cls.model_validate_json(data, strict=True, extra="allow", context=STRICT)
+
+
+class DevicePropertiesPatch(DeviceProperties, Patch):
+    """Changes just the properties it names; null removes."""

@@ -13,7 +13,16 @@ from urllib.parse import quote, unquote, urlencode
 from iotc_admin.contract.access import ApiToken, Organization, Role
 from iotc_admin.contract.device_groups import DeviceGroup, DeviceGroupPatch
 from iotc_admin.contract.device_templates import DeviceTemplate, DeviceTemplatePatch
-from iotc_admin.contract.devices import Attestation, AttestationPatch, Device, DeviceCredentials
+from iotc_admin.contract.devices import (
+    Attestation,
+    AttestationPatch,
+    Device,
+    DeviceCommand,
+    DeviceCredentials,
+    DeviceProperties,
+    DevicePropertiesPatch,
+    DeviceTelemetry,
+)
 from iotc_admin.contract.enrollment_groups import (
     EnrollmentGroup,
     EnrollmentGroupPatch,
@@ -43,11 +52,12 @@ class Operation(Generic[Takes, Gives]):
     query: tuple[str, ...] = ()
     repeatable: bool = True
     """Whether sending it again, after an answer was lost, is safe."""
+    success: int = 200
 
     @property
     def status(self) -> int:
         """The status of success: 204 where there is no body."""
-        return 204 if self.gives is NONE else 200
+        return 204 if self.gives is NONE else self.success
 
     @property
     def content_type(self) -> str:
@@ -120,6 +130,9 @@ _LISTING: Final = ("$top", "$filter", "$orderby")
 _GROUP: Final = "/enrollmentGroups/{enrollmentGroupId}"
 _SLOT: Final = _GROUP + "/certificates/{entry}"
 _DEVICE: Final = "/devices/{deviceId}"
+_COMPONENT: Final = _DEVICE + "/components/{componentName}"
+_COMMAND: Final = "/commands/{commandName}"
+_TELEMETRY: Final = "/telemetry/{telemetryName}"
 _TEMPLATE: Final = "/deviceTemplates/{deviceTemplateId}"
 _DEVICE_GROUP: Final = "/deviceGroups/{deviceGroupId}"
 _ORGANIZATION: Final = "/organizations/{organizationId}"
@@ -148,6 +161,22 @@ PUT_ATTESTATION    = Operation("Devices_CreateAttestation", "PUT",    _DEVICE + 
 UPDATE_ATTESTATION = Operation("Devices_UpdateAttestation", "PATCH",  _DEVICE + "/attestation", AttestationPatch, Attestation, repeatable=False)
 DELETE_ATTESTATION = Operation("Devices_RemoveAttestation", "DELETE", _DEVICE + "/attestation", NONE, NONE)
 GET_CREDENTIALS    = Operation("Devices_GetCredentials",    "GET",    _DEVICE + "/credentials", NONE, DeviceCredentials)
+
+GET_TELEMETRY           = Operation("Devices_GetTelemetryValue",          "GET", _DEVICE + _TELEMETRY, NONE, DeviceTelemetry)
+GET_COMPONENT_TELEMETRY = Operation("Devices_GetComponentTelemetryValue", "GET", _COMPONENT + _TELEMETRY, NONE, DeviceTelemetry)
+
+# A second run after a lost answer would run the command twice.
+RUN_COMMAND            = Operation("Devices_RunCommand",                 "POST", _DEVICE + _COMMAND, DeviceCommand, DeviceCommand, repeatable=False, success=201)
+RUN_COMPONENT_COMMAND  = Operation("Devices_RunComponentCommand",        "POST", _COMPONENT + _COMMAND, DeviceCommand, DeviceCommand, repeatable=False, success=201)
+LIST_COMMANDS          = Operation("Devices_GetCommandHistory",          "GET",  _DEVICE + _COMMAND, NONE, Page[DeviceCommand])
+LIST_COMPONENT_COMMANDS = Operation("Devices_GetComponentCommandHistory", "GET", _COMPONENT + _COMMAND, NONE, Page[DeviceCommand])
+
+GET_PROPERTIES     = Operation("Devices_GetProperties",     "GET",   _DEVICE + "/properties", NONE, DeviceProperties)
+REPLACE_PROPERTIES = Operation("Devices_ReplaceProperties", "PUT",   _DEVICE + "/properties", DeviceProperties, DeviceProperties, success=202)
+UPDATE_PROPERTIES  = Operation("Devices_UpdateProperties",  "PATCH", _DEVICE + "/properties", DevicePropertiesPatch, DeviceProperties, repeatable=False, success=202)
+GET_COMPONENT_PROPERTIES     = Operation("Devices_GetComponentProperties",     "GET",   _COMPONENT + "/properties", NONE, DeviceProperties)
+REPLACE_COMPONENT_PROPERTIES = Operation("Devices_ReplaceComponentProperties", "PUT",   _COMPONENT + "/properties", DeviceProperties, DeviceProperties, success=202)
+UPDATE_COMPONENT_PROPERTIES  = Operation("Devices_UpdateComponentProperties",  "PATCH", _COMPONENT + "/properties", DevicePropertiesPatch, DeviceProperties, repeatable=False, success=202)
 
 LIST_TEMPLATES  = Operation("DeviceTemplates_List",   "GET",    "/deviceTemplates", NONE, Page[DeviceTemplate], query=_LISTING)
 GET_TEMPLATE    = Operation("DeviceTemplates_Get",    "GET",    _TEMPLATE, NONE, DeviceTemplate)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +19,7 @@ from iotc_admin.emulator.faults import Fault
 
 if TYPE_CHECKING:
     from iotc_admin.emulator.http import Serve
+    from iotc_admin.emulator.hub import Message
     from iotc_admin.emulator.service import Served, Service
 
 
@@ -62,6 +63,25 @@ class Control:
         """Forget what was served."""
         self._service.journal.clear()
 
+    @property
+    def connected(self) -> tuple[str, ...]:
+        """The ids of the devices that are connected to the hub over MQTT now."""
+        return self._service.state.links.connected
+
+    def disconnect(self, device_id: str) -> None:
+        """Drop the connection of a device, as a network might."""
+        self._service.state.links.drop(device_id)
+
+    def messages(self, device_id: str) -> tuple[Message, ...]:
+        """What this device sent, oldest first, of the last ten thousand messages of all."""
+        return tuple(each for each in list(self._service.messages) if each.device_id == device_id)
+
+    def cloud_to_device(
+        self, device_id: str, payload: bytes, properties: Mapping[str, str] | None = None
+    ) -> None:
+        """Queue a message for a device; it waits until the device listens."""
+        self._service.queue(device_id, payload, properties or {})
+
     def state(self) -> dict[str, Any]:
         """A summary: the time, what there is, and the dials."""
         return self._service.summary()
@@ -77,6 +97,24 @@ class _ClockMove(BaseModel):
     date_skew: timedelta | None = None
 
 
+class _Named(BaseModel):
+    """The body of a request about one device."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    device: str
+
+
+class _DeviceMessage(BaseModel):
+    """The body of a request that sends a message to a device."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    device: str
+    payload: str
+    properties: dict[str, str] = {}
+
+
 _NO_CONTENT: Final = 204
 
 
@@ -89,6 +127,9 @@ def control_front(control: Control, secret: str) -> Serve:
         ("GET", "requests"): lambda held, _: [asdict(each) for each in held.requests],
         ("DELETE", "requests"): lambda held, _: held.clear_requests(),
         ("GET", "state"): lambda held, _: held.state(),
+        ("GET", "connected"): lambda held, _: held.connected,
+        ("POST", "disconnect"): lambda held, body: held.disconnect(_Named.model_validate_json(body).device),
+        ("POST", "messages"): _send_message,
     }
 
     async def serve(incoming: web.BaseRequest) -> web.StreamResponse:
@@ -116,6 +157,11 @@ def _move_clock(control: Control, body: bytes) -> dict[str, str]:
     if move.date_skew is not None:
         control.skew_date(move.date_skew)
     return {"now": control.now().isoformat()}
+
+
+def _send_message(control: Control, body: bytes) -> None:
+    message = _DeviceMessage.model_validate_json(body)
+    control.cloud_to_device(message.device, message.payload.encode(), message.properties)
 
 
 def _add_fault(control: Control, body: bytes) -> None:

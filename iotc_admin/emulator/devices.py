@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from iotc_admin.contract import operations as op
 from iotc_admin.contract.devices import Device
 from iotc_admin.contract.wire import Page
-from iotc_admin.emulator import problems
+from iotc_admin.emulator import hub, problems
 from iotc_admin.emulator.paging import page
 from iotc_admin.emulator.records import DeviceRecord, fresh_etag
 from iotc_admin.emulator.routing import Asked, serves
@@ -46,6 +46,8 @@ def create_device(asked: Asked[Device]) -> Device:
     device = _merged(asked.state, device, asked.body)
     record = DeviceRecord(device=device, attestation=before.attestation if before else None)
     asked.state.devices.put(asked.id, record)
+    if device.enabled is False:
+        asked.state.links.drop(asked.id)
     return device
 
 
@@ -56,6 +58,8 @@ def update_device(asked: Asked[Device]) -> Device:
     device = _merged(asked.state, record.device, asked.body)
     record = changed(record.model_copy(update={"device": device}))
     asked.state.devices.put(asked.id, record)
+    if device.enabled is False:
+        asked.state.links.drop(asked.id)
     return record.device
 
 
@@ -64,6 +68,7 @@ def delete_device(asked: Asked[None]) -> None:
     record = require_device(asked.state, asked.id)
     asked.require_etag(record.device.etag)
     asked.state.devices.delete(asked.id)
+    hub.forget(asked.state, asked.id)
 
 
 def require_device(state: State, device_id: str) -> DeviceRecord:

@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, Self
 
 from iotc_admin.contract.access import RoleAssignment
-from iotc_admin.emulator import tls
 from iotc_admin.emulator.access import issue
+from iotc_admin.emulator.broker import ServiceBroker
 from iotc_admin.emulator.clock import wall_clock
-from iotc_admin.emulator.faults import Fault, Faults, Throttle, ThrottleKind
+from iotc_admin.emulator.faults import Fault, Faults, RegistrationLimit, Throttle, ThrottleKind
 from iotc_admin.emulator.service import Service
 from iotc_admin.emulator.state import State
 from iotc_admin.emulator.switches import Switches
@@ -23,15 +23,14 @@ from iotc_admin.emulator.tokens import ADMINISTRATOR, sign
 from iotc_admin.errors import SettingsError
 
 try:
+    from iotc_admin.emulator import http, mqtt, tls
     from iotc_admin.emulator.control import Control, control_front
-    from iotc_admin.emulator.http import front
     from iotc_admin.emulator.listening import Listener, Listening
 except ModuleNotFoundError as missing:
-    if missing.name != "aiohttp":
+    if missing.name not in {"aiohttp", "OpenSSL"}:
         raise
-    raise SettingsError(
-        "the emulator needs aiohttp, which is not installed", hint="pip install 'iotc-admin[emulator]'"
-    ) from missing
+    message = f"the emulator needs {missing.name}, which is not installed"
+    raise SettingsError(message, hint="pip install 'iotc-admin[emulator]'") from missing
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -61,6 +60,9 @@ class _Started:
 class Emulator:
     """One IoT Central application on this machine, between `start` and `stop` or inside `with`.
 
+    REST, provisioning and WebSocket are on `port`, MQTT on `mqtt_port`; 0 picks a free one. A device that
+    registers is told to come back after `retry_after` seconds.
+
     With `data_dir` all that was answered survives, whatever ends the process; without it all is forgotten.
     `clock` tells the time of day: it can also be moved later, by `control`, as faults can be added there.
     """
@@ -69,9 +71,12 @@ class Emulator:
         self,
         *,
         port: int = 0,
+        mqtt_port: int = 0,
         host: str = _LOOPBACK,
         data_dir: Path | None = None,
         throttle: ThrottleKind = "window",
+        registrations_per_minute: int | None = 200,
+        retry_after: int = 3,
         switches: Switches = Switches(),  # noqa: B008 - frozen
         faults: Iterable[Fault] = (),
         fault_rate: float = 0,
@@ -80,8 +85,10 @@ class Emulator:
         clock: Callable[[], datetime] | None = None,
         wall_clock: Callable[[], datetime] = wall_clock,
     ) -> None:
-        self._port, self._host, self._data_dir = port, host, data_dir
+        self._port, self._mqtt_port, self._host = port, mqtt_port, host
+        self._data_dir = data_dir
         self._throttle: ThrottleKind = throttle
+        self._registrations, self._retry_after = RegistrationLimit(registrations_per_minute), retry_after
         self._switches, self._page_size = switches, page_size
         self._faults = Faults(faults, rate=fault_rate, seed=seed)
         self._wall_clock = wall_clock
@@ -142,9 +149,9 @@ class Emulator:
         return f"localhost:{self._running.ports[0]}"
 
     @property
-    def mqtt_port(self) -> int | None:
-        """None: there is no MQTT side yet."""
-        return None
+    def mqtt_port(self) -> int:
+        """The port for MQTT, of provisioning as of the hub."""
+        return self._running.ports[1]
 
     @property
     def seed(self) -> int:
@@ -159,7 +166,7 @@ class Emulator:
     @property
     def control_url(self) -> str:
         """The same over HTTP; whoever knows the URL may use it."""
-        return f"http://{_LOOPBACK}:{self._running.ports[1]}/{self._running.secret}"
+        return f"http://{_LOOPBACK}:{self._running.ports[2]}/{self._running.secret}"
 
     def issue_token(
         self, token_id: str, *, role: Role = ADMINISTRATOR, expiry: datetime | None = None
@@ -185,7 +192,7 @@ class Emulator:
             raise SettingsError(message, hint="choose another --data-dir") from failure
         state = self._open_state(directory)
         stack.callback(state.close)
-        service = Service(state, Throttle(self._throttle), self._faults)
+        service = Service(state, Throttle(self._throttle), self._registrations, self._faults)
         secret = secrets.token_hex(16)
         listening = self._listen(service, directory, secret)
         stack.callback(listening.stop)
@@ -195,17 +202,28 @@ class Emulator:
 
     def _open_state(self, directory: Path) -> State:
         path = directory / "state.sqlite" if self._data_dir else None
-        return State(path, switches=self._switches, page_size=self._page_size, clock=self._clock)
+        return State(
+            path,
+            switches=self._switches,
+            page_size=self._page_size,
+            retry_after=self._retry_after,
+            clock=self._clock,
+        )
 
     def _listen(self, service: Service, directory: Path, secret: str) -> Listening:
         now = self._wall_clock()
         context = tls.server_context(tls.authority(directory, now=now), now=now)
-        public = Listener(front(service), self._host, self._port, context)
+        broker = ServiceBroker(service)
+        listeners = [
+            Listener(lambda: http.Door(http.front(service, broker)), self._host, self._port, context),
+            Listener(lambda: mqtt.Door(broker), self._host, self._mqtt_port, context),
+            Listener(lambda: http.Door(control_front(Control(service), secret)), _LOOPBACK),
+        ]
         try:
-            return Listening([public, Listener(control_front(Control(service), secret), _LOOPBACK)])
+            return Listening(listeners)
         except OSError as failure:
-            hint = "choose another --port, or 0 for a free one"
-            message = f"cannot listen on {self._host}:{self._port}: {failure.strerror}"
+            hint = "choose another --port or --mqtt-port, or 0 for a free one"
+            message = f"cannot listen on {failure.filename}: {failure.strerror}"
             raise SettingsError(message, hint=hint) from failure
 
 

@@ -73,6 +73,8 @@ def update_group(asked: Asked[EnrollmentGroupPatch]) -> EnrollmentGroup:
     group = record.group.model_copy(update={**changes, "etag": fresh_etag()})
     record = record.model_copy(update={"group": group})
     state.groups.put(asked.id, record)
+    if group.enabled is False and state.switches.disabled_group == "drops":
+        _drop_devices(state, asked.id)
     return _shown(state, record)
 
 
@@ -81,6 +83,12 @@ def delete_group(asked: Asked[None]) -> None:
     record = slots.require_group(asked.state, asked.id)
     asked.require_etag(record.group.etag)
     asked.state.groups.delete(asked.id)
+
+
+def _drop_devices(state: State, group_id: str) -> None:
+    for _, registration in state.registrations.after():
+        if registration.enrollment_group == group_id and registration.device_id is not None:
+            state.links.drop(registration.device_id)
 
 
 def _shown(state: State, record: GroupRecord) -> EnrollmentGroup:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 JSON = "application/json"
 
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request. `path` and `query` as sent, still percent-encoded; header names in lower case."""
+    """One HTTP request. `path` and `query` as sent, still percent-encoded; header names in lower case.
+
+    `chain` holds the certificates of the client's handshake, its own first.
+    """
 
     method: str
     path: str
@@ -18,6 +25,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     scheme: str = "https"
+    chain: tuple[x509.Certificate, ...] = field(default=(), repr=False)
 
     @property
     def url(self) -> str:

@@ -23,6 +23,7 @@ ThrottleKind = Literal["window", "bucket", "off"]
 FaultKind = Literal["status", "html", "empty", "redirect", "delay", "truncate", "reset", "lose-answer"]
 
 _RATE: Final = 20
+_MINUTE: Final = 60
 _HTML: Final = b"<html><body><h1>Bad gateway</h1></body></html>"
 _AFTER_WORK: Final = {"empty", "delay", "truncate", "lose-answer"}
 
@@ -166,4 +167,23 @@ class Throttle:
         if self._tokens < 1:
             return False
         self._tokens -= 1
+        return True
+
+
+class RegistrationLimit:
+    """So many registrations in any minute; None: no limit."""
+
+    def __init__(self, per_minute: int | None, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.per_minute = per_minute
+        self._monotonic = monotonic
+        self._admitted: deque[float] = deque(maxlen=per_minute)
+
+    def admits(self) -> bool:
+        """Whether one more device may register now; counts it if so."""
+        now = self._monotonic()
+        if self.per_minute is None:
+            return True
+        if len(self._admitted) == self.per_minute and now - self._admitted[0] < _MINUTE:
+            return False
+        self._admitted.append(now)
         return True

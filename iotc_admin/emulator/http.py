@@ -12,11 +12,15 @@ from aiohttp import web
 from iotc_admin.emulator import problems, rest
 from iotc_admin.emulator.exchange import Reply, Request
 from iotc_admin.emulator.faults import Dropped
+from iotc_admin.emulator.handshake import peer_chain
+from iotc_admin.emulator.websocket import PATH as WEBSOCKET
+from iotc_admin.emulator.websocket import serve_websocket
 
 if TYPE_CHECKING:
     import ssl
 
     from iotc_admin.emulator.service import Service
+    from iotc_admin.emulator.sessions import Broker
 
 Serve = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -54,13 +58,18 @@ class Door:
         await asyncio.sleep(0)
 
 
-def front(service: Service) -> Serve:
-    """What the public listener serves."""
+def front(service: Service, broker: Broker) -> Serve:
+    """What the public listener serves: REST, provisioning, telemetry, and MQTT inside WebSocket."""
 
     async def serve(incoming: web.BaseRequest) -> web.StreamResponse:
+        if incoming.path == WEBSOCKET:
+            return await serve_websocket(incoming, broker)
         try:
-            # The work takes a millisecond at most: a thread for it would cost more than it saves.
-            reply = service.answer(await read(incoming))
+            request = await read(incoming)
+            # The work takes a millisecond at most: a thread for it would cost more than it saves. Except
+            # where a device is asked, who answers through this very loop.
+            waits = rest.waits(request)
+            reply = await asyncio.to_thread(service.answer, request) if waits else service.answer(request)
         except web.HTTPRequestEntityTooLarge:
             reply = problems.too_large(rest.LARGEST_BODY).reply(service.state.clock.now())
         except Dropped:
@@ -84,6 +93,7 @@ async def read(incoming: web.BaseRequest) -> Request:
         headers={name.lower(): value for name, value in incoming.headers.items()},
         body=await incoming.read(),
         scheme=incoming.scheme,
+        chain=() if path.startswith(f"{rest.PREFIX}/") else peer_chain(incoming.transport),
     )
 
 

@@ -6,19 +6,28 @@ import asyncio
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Thread
-from typing import TYPE_CHECKING
-
-from iotc_admin.emulator.http import Door, Serve
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
+
+
+class Door(Protocol):
+    """What listens on one port, the real one of which is known once it is open."""
+
+    port: int
+
+    async def open(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
 class Listener:
-    """What shall be served where; port 0 picks a free one."""
+    """What shall listen where; port 0 picks a free one."""
 
-    serve: Serve
+    door: Callable[[], Door]
     host: str
     port: int = 0
     tls: ssl.SSLContext | None = None
@@ -55,11 +64,11 @@ async def _listen(
     listeners: list[Listener],
     opened: Future[tuple[list[int], asyncio.AbstractEventLoop, asyncio.Event]],
 ) -> None:
-    doors = [Door(listener.serve) for listener in listeners]
+    doors = [listener.door() for listener in listeners]
     stop = asyncio.Event()
     try:
         for door, listener in zip(doors, listeners, strict=True):
-            await door.open(listener.host, listener.port, listener.tls)
+            await _open(door, listener)
     except OSError as failure:
         opened.set_exception(failure)
     else:
@@ -69,6 +78,14 @@ async def _listen(
         await _turns()  # a connection accepted in the very moment of closing would never be closed itself
         for door in doors:
             await door.close()
+
+
+async def _open(door: Door, listener: Listener) -> None:
+    try:
+        await door.open(listener.host, listener.port, listener.tls)
+    except OSError as failure:
+        failure.filename = f"{listener.host}:{listener.port}"
+        raise
 
 
 async def _turns() -> None:

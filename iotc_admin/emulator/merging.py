@@ -19,7 +19,7 @@ def merged(thing: W, patch: Wire, *, read_only: set[str]) -> W:
     """`thing` after the patch, except what is read-only; 422 when no valid thing would be left."""
     changes = patch.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=read_only)
     try:
-        return type(thing).model_validate(_merge(thing.to_wire(), changes), by_alias=True, by_name=False)
+        return type(thing).model_validate(merge_patch(thing.to_wire(), changes), by_alias=True, by_name=False)
     except ValidationError as failure:
         raise problems.invalid_body(failure) from failure
 
@@ -28,7 +28,8 @@ def with_fresh_etag(thing: W) -> W:
     return thing.model_copy(update={"etag": fresh_etag()})
 
 
-def _merge(target: Any, patch: Any) -> Any:
+def merge_patch(target: Any, patch: Any) -> Any:
+    """What the patch makes of a JSON value."""
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}
@@ -36,5 +37,5 @@ def _merge(target: Any, patch: Any) -> Any:
         if value is None:
             result.pop(name, None)
         else:
-            result[name] = _merge(result.get(name), value)
+            result[name] = merge_patch(result.get(name), value)
     return result

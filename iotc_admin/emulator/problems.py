@@ -105,6 +105,17 @@ def proof_refused(message: str) -> Problem:
     return Problem(400, "ProofOfPossessionFailed", message)
 
 
+def device_away(device_id: str) -> Problem:
+    """A command for a device that is not there to run it."""
+    message = f"Could not connect to device {device_id} in order to send the command."
+    return Problem(NOT_FOUND, "DeviceNotConnected", message)
+
+
+def device_silent(device_id: str) -> Problem:
+    message = f"Device {device_id} did not answer the command in time."
+    return Problem(504, "DeviceTimeout", message)
+
+
 def throttled(headers: Mapping[str, str]) -> Problem:
     message = "The rate of requests exceeded the environment threshold."
     return Problem(429, "TooManyRequests", message, headers)

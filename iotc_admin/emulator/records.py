@@ -6,11 +6,12 @@ import secrets
 from base64 import b64encode
 from datetime import datetime, timedelta
 from json import dumps
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from iotc_admin.contract.access import ApiToken
-from iotc_admin.contract.devices import Device, Tpm
+from iotc_admin.contract.devices import Device, DeviceCommand, Tpm
 from iotc_admin.contract.enrollment_groups import EnrollmentGroup, SigningX509Certificate, Slot, SymmetricKey
 
 
@@ -63,6 +64,61 @@ class DeviceRecord(Record):
 
     device: Device
     attestation: AttestationRecord | None = None
+
+
+class RegistrationRecord(Record):
+    """What DPS decided about a registration id the last time, to be told from `ready` on."""
+
+    registration_id: str
+    operation_id: str
+    status: Literal["assigned", "failed", "disabled"]
+    created: datetime
+    updated: datetime
+    ready: datetime
+    etag: str
+    device_id: str | None = None
+    enrollment_group: str | None = None
+    thumbprint: str = ""
+    signer: str | None = None
+    error_code: int | None = None
+    error_message: str | None = None
+
+
+class HubRecord(Record):
+    """What the hub keeps of a registered device: the SHA-256 thumbprint it lets in, and the device twin."""
+
+    thumbprint: str
+    desired: dict[str, Any] = {}
+    reported: dict[str, Any] = {}
+    desired_version: int = 1
+    reported_version: int = 1
+
+
+class TelemetryRecord(Record):
+    """The last value of one telemetry."""
+
+    value: Any
+    timestamp: datetime
+
+
+class SessionRecord(Record):
+    """The subscriptions of an MQTT client, topic filter to QoS, which outlive its connections."""
+
+    subscriptions: dict[str, int] = {}
+
+
+class QueuedRecord(Record):
+    """A cloud-to-device message that waits for its device; payload as base64."""
+
+    device_id: str
+    payload: str
+    properties: dict[str, str] = {}
+
+
+class CommandRecord(Record):
+    """One run of a command."""
+
+    command: DeviceCommand
 
 
 class TokenRecord(Record):

@@ -11,20 +11,24 @@ from uuid import uuid4
 from pydantic import ValidationError
 from pydantic_core import to_json
 
+from iotc_admin.contract import operations as op
 from iotc_admin.contract.operations import API_VERSION, Operation
 from iotc_admin.contract.wire import Wire
 from iotc_admin.emulator import (
     access,
     attestation,
+    commands,
     device_groups,
     device_templates,
     devices,
     enrollment_groups,
     problems,
+    properties,
     slots,
+    telemetry,
 )
 from iotc_admin.emulator.exchange import JSON, Reply, Request
-from iotc_admin.emulator.routing import Asked, Handler, Routes
+from iotc_admin.emulator.routing import Asked, Handler, Pending, Routes
 from iotc_admin.emulator.tokens import authenticate, require_permission
 
 if TYPE_CHECKING:
@@ -36,7 +40,18 @@ PREFIX: Final = "/api"
 LARGEST_BODY: Final = 1024 * 1024
 
 _VERSIONS: Final = {API_VERSION, "2022-06-30-preview"}
-_NOUNS: Final = (enrollment_groups, slots, devices, attestation, device_templates, device_groups, access)
+_NOUNS: Final = (
+    enrollment_groups,
+    slots,
+    devices,
+    attestation,
+    telemetry,
+    commands,
+    properties,
+    device_templates,
+    device_groups,
+    access,
+)
 _CREATED: Final = 201
 _LOG: Final = logging.getLogger(__name__)
 
@@ -44,21 +59,30 @@ HANDLERS: Final[tuple[Handler[Any, Any], ...]] = tuple(
     thing for noun in _NOUNS for thing in vars(noun).values() if isinstance(thing, Handler)
 )
 _ROUTES: Final = Routes(HANDLERS)
+_WAITING: Final = {op.RUN_COMMAND.name, op.RUN_COMPONENT_COMMAND.name}
 
 
-def operation_of(request: Request) -> Operation[Any, Any] | None:
-    """The operation a request asks for, if there is one."""
+def name_of(request: Request) -> str:
+    """The name of the operation a request asks for; empty when there is none."""
     try:
-        return _route(request)[0].operation
+        return _route(request)[0].operation.name
     except problems.Problem:
-        return None
+        return ""
+
+
+def waits(request: Request) -> bool:
+    """Whether the answer may take as long as a device takes."""
+    return name_of(request) in _WAITING
 
 
 def answer(state: State, request: Request) -> Reply:
     """Serves one request. What it changed is durable when this returns."""
     try:
         with state.transaction():
-            return _serve(state, request)
+            operation, given = _serve(state, request)
+        if isinstance(given, Pending):
+            given = given.settle()
+        return _reply(state, operation, given)
     except problems.Problem as problem:
         return problem.reply(state.clock.now())
     except Exception:  # noqa: BLE001 - our own bug is a 500, and no client sees a traceback
@@ -66,7 +90,7 @@ def answer(state: State, request: Request) -> Reply:
         return problems.our_bug().reply(state.clock.now())
 
 
-def _serve(state: State, request: Request) -> Reply:
+def _serve(state: State, request: Request) -> tuple[Operation[Any, Any], Any]:
     handler, ids = _route(request)
     query = _query(request)
     _require_version(query)
@@ -83,12 +107,12 @@ def _serve(state: State, request: Request) -> Reply:
         url=request.url,
         if_match=_unquoted(request.headers.get("if-match")),
     )
-    return _reply(state, handler.operation, _given(state, handler, asked))
+    return handler.operation, _given(state, handler, asked)
 
 
-def _given(state: State, handler: Handler[Any, Any], asked: Asked[Any]) -> Wire | None:
+def _given(state: State, handler: Handler[Any, Any], asked: Asked[Any]) -> Any:
     try:
-        given: Wire | None = handler.serve(asked)
+        given = handler.serve(asked)
     except problems.Problem as problem:
         lenient = state.switches.delete_missing == "204" and asked.operation.method == "DELETE"
         if lenient and problem.status == problems.NOT_FOUND:

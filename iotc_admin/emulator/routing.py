@@ -51,16 +51,23 @@ class Asked(Generic[Takes]):
 
 
 @dataclass(frozen=True)
+class Pending(Generic[Gives]):
+    """An answer that a device has yet to give: `settle` waits for it, outside of any transaction."""
+
+    settle: Callable[[], Gives]
+
+
+@dataclass(frozen=True)
 class Handler(Generic[Takes, Gives]):
     """An operation and the function that serves it."""
 
     operation: Operation[Takes, Gives]
-    serve: Callable[[Asked[Takes]], Gives]
+    serve: Callable[[Asked[Takes]], Gives | Pending[Gives]]
 
 
 def serves(
     operation: Operation[Takes, Gives],
-) -> Callable[[Callable[[Asked[Takes]], Gives]], Handler[Takes, Gives]]:
+) -> Callable[[Callable[[Asked[Takes]], Gives | Pending[Gives]]], Handler[Takes, Gives]]:
     """The decorated function serves this operation."""
     return lambda serve: Handler(operation, serve)
 

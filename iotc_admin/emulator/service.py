@@ -8,12 +8,15 @@ from email.utils import format_datetime
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
-from iotc_admin.emulator import problems, rest
+from iotc_admin.emulator import dps, hub, hub_http, problems, rest
 from iotc_admin.emulator.exchange import Reply, Request
 from iotc_admin.emulator.faults import Dropped
 
 if TYPE_CHECKING:
-    from iotc_admin.emulator.faults import Fault, Faults, Throttle
+    from collections.abc import Mapping
+
+    from iotc_admin.emulator.faults import Fault, Faults, RegistrationLimit, Throttle
+    from iotc_admin.emulator.hub import Message
     from iotc_admin.emulator.state import State
 
 _REMEMBERED: Final = 10_000
@@ -32,21 +35,24 @@ class Served:
 class Service:
     """Answers requests, from any thread."""
 
-    def __init__(self, state: State, throttle: Throttle, faults: Faults) -> None:
+    def __init__(
+        self, state: State, throttle: Throttle, registrations: RegistrationLimit, faults: Faults
+    ) -> None:
         self.state = state
         self.throttle = throttle
+        self.registrations = registrations
         self.faults = faults
         self.journal: deque[Served] = deque(maxlen=_REMEMBERED)
+        self.messages: deque[Message] = deque(maxlen=_REMEMBERED)
         self._lock = Lock()
 
     def answer(self, request: Request) -> Reply:
         """The answer to one request. Raises Dropped where a fault says that there is none."""
-        operation = rest.operation_of(request)
-        name = "" if operation is None else operation.name
+        name = dps.operation_of(request) or hub_http.operation_of(request) or rest.name_of(request)
         with self._lock:
             fault = self.faults.take(name, request)
         try:
-            reply = self._answer(request) if fault is None else self._spoilt(fault, request)
+            reply = self._answer(name, request) if fault is None else self._spoilt(fault, name, request)
         except Dropped:
             self._note(name, request, 0)
             raise
@@ -69,16 +75,47 @@ class Service:
             "switches": asdict(state.switches),
         }
 
-    def _spoilt(self, fault: Fault, request: Request) -> Reply:
-        return fault.around(self._answer, request, self.state.clock.now())
+    def take_telemetry(self, device_id: str, payload: bytes, properties: Mapping[str, str]) -> None:
+        """A message that arrived over MQTT; durable when this returns."""
+        with self.state.transaction():
+            message = hub.take_telemetry(self.state, device_id, payload, properties)
+        self.messages.append(message)
 
-    def _answer(self, request: Request) -> Reply:
+    def queue(self, device_id: str, payload: bytes, properties: Mapping[str, str]) -> None:
+        """A cloud-to-device message, which waits for its device."""
+        with self.state.transaction():
+            hub.queue(self.state, device_id, payload, properties)
+        session = self.state.links.find(device_id)
+        if session is not None:
+            session.tell_queued()
+
+    def _spoilt(self, fault: Fault, name: str, request: Request) -> Reply:
+        return fault.around(lambda asked: self._answer(name, asked), request, self.state.clock.now())
+
+    def _answer(self, name: str, request: Request) -> Reply:
+        match name:
+            case dps.REGISTER | dps.STATUS:
+                return self._provisioning(name, request)
+            case hub_http.TELEMETRY:
+                return self._telemetry(request)
         with self._lock:
             admitted = self.throttle.admits()
         if not admitted:
             headers = {"retry-after": "1"} if self.state.switches.retry_after == "sent" else {}
             return problems.throttled(headers).reply(self.state.clock.now())
         return rest.answer(self.state, request)
+
+    def _provisioning(self, name: str, request: Request) -> Reply:
+        with self._lock:
+            admitted = name != dps.REGISTER or self.registrations.admits()
+        return dps.answer(self.state, request) if admitted else dps.throttled().reply(self.state.clock.now())
+
+    def _telemetry(self, request: Request) -> Reply:
+        try:
+            self.messages.append(hub_http.take(self.state, request))
+        except dps.Refusal as refusal:
+            return refusal.reply(self.state.clock.now())
+        return hub_http.taken()
 
     def _note(self, operation: str, request: Request, status: int) -> None:
         self.journal.append(Served(operation, request.method, request.path, status))

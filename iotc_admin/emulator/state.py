@@ -13,10 +13,18 @@ from iotc_admin.contract.device_groups import DeviceGroup
 from iotc_admin.contract.device_templates import DeviceTemplate
 from iotc_admin.contract.enrollment_groups import EnrollmentGroup, GroupAttestation
 from iotc_admin.emulator.clock import Clock, wall_clock
+from iotc_admin.emulator.links import Links
+from iotc_admin.emulator.models import PUBLIC_TEMPLATES
 from iotc_admin.emulator.records import (
     ApplicationRecord,
+    CommandRecord,
     DeviceRecord,
     GroupRecord,
+    HubRecord,
+    QueuedRecord,
+    RegistrationRecord,
+    SessionRecord,
+    TelemetryRecord,
     TokenRecord,
     fresh_etag,
     fresh_keys,
@@ -41,10 +49,13 @@ class State:
         *,
         switches: Switches = Switches(),  # noqa: B008 - frozen
         page_size: int = 25,
+        retry_after: int = 3,
         clock: Callable[[], datetime] = wall_clock,
     ) -> None:
         self.switches = switches
         self.page_size = page_size
+        self.retry_after = retry_after
+        self.links = Links()
         self._store = Store(path)
         self.transaction = self._store.transaction
         self.close = self._store.close
@@ -62,6 +73,12 @@ class State:
         self.organizations = Shelf(self._store, "organization", Organization)
         self.roles = Shelf(self._store, "role", Role)
         self.tokens = Shelf(self._store, "API token", TokenRecord)
+        self.registrations = Shelf(self._store, "registration", RegistrationRecord)
+        self.hub = Shelf(self._store, "hub device", HubRecord)
+        self.telemetry = Shelf(self._store, "telemetry", TelemetryRecord)
+        self.sessions = Shelf(self._store, "MQTT session", SessionRecord)
+        self.queued = Shelf(self._store, "cloud-to-device message", QueuedRecord)
+        self.commands = Shelf(self._store, "command", CommandRecord)
 
     @property
     def shelves(self) -> tuple[Shelf[Any], ...]:
@@ -74,6 +91,9 @@ class State:
             self.organizations,
             self.roles,
             self.tokens,
+            self.registrations,
+            self.telemetry,
+            self.queued,
         )
 
     def _found(self) -> ApplicationRecord:
@@ -87,6 +107,9 @@ class State:
             self.groups.put(name, GroupRecord(group=group))
         for role in ROLES:
             self.roles.put(role.id or "", role)
+        for template in PUBLIC_TEMPLATES:
+            with_etag = template.model_copy(update={"etag": fresh_etag()})
+            self.templates.put(template.id or "", with_etag)
         return application
 
     def _remember_offset(self, offset: timedelta) -> None:

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 D = TypeVar("D", bound=BaseModel)
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS documents (
-    kind TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, id)
-) WITHOUT ROWID
-"""
+_SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS documents (
+        kind TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, id)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS any_case ON documents (kind, id COLLATE NOCASE)",
+)
 
 
 class Store:
@@ -44,7 +45,8 @@ class Store:
         for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=NORMAL"):
             self._connection.execute(f"PRAGMA {pragma}")
         with self.transaction():
-            self._connection.execute(_SCHEMA)
+            for statement in _SCHEMA:
+                self._connection.execute(statement)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -67,12 +69,23 @@ class Store:
         row = self._connection.execute(query, (kind, id_)).fetchone()
         return row[0] if row else None
 
+    def in_any_case(self, kind: str, id_: str) -> str | None:
+        """An id that is this one but for the case of its letters; the very same one first."""
+        query = "SELECT id FROM documents WHERE kind = ? AND id = ? COLLATE NOCASE ORDER BY id = ? DESC, id"
+        row = self._connection.execute(query, (kind, id_, id_)).fetchone()
+        return row[0] if row else None
+
     def put(self, kind: str, id_: str, body: bytes) -> None:
         self._connection.execute("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", (kind, id_, body))
 
     def delete(self, kind: str, id_: str) -> bool:
         query = "DELETE FROM documents WHERE kind = ? AND id = ?"
         return self._connection.execute(query, (kind, id_)).rowcount > 0
+
+    def delete_below(self, kind: str, prefix: str) -> None:
+        """All of a kind whose ids begin with this."""
+        query = "DELETE FROM documents WHERE kind = ? AND id >= ? AND id < ?"
+        self._connection.execute(query, (kind, prefix, prefix + "\U0010ffff"))
 
     def count(self, kind: str) -> int:
         query = "SELECT count(*) FROM documents WHERE kind = ?"
@@ -96,6 +109,11 @@ class Shelf(Generic[D]):
         body = self._store.get(self.kind, id_)
         return None if body is None else self._read(body)
 
+    def in_any_case(self, id_: str) -> D | None:
+        """The document under this id, whatever the case of its letters."""
+        found = self._store.in_any_case(self.kind, id_)
+        return None if found is None else self.get(found)
+
     def put(self, id_: str, document: D) -> None:
         body = document.model_dump_json(by_alias=True, exclude_unset=True)
         self._store.put(self.kind, id_, body.encode())
@@ -103,6 +121,17 @@ class Shelf(Generic[D]):
     def delete(self, id_: str) -> bool:
         """False when there was nothing."""
         return self._store.delete(self.kind, id_)
+
+    def delete_below(self, prefix: str) -> None:
+        """All whose ids begin with this."""
+        self._store.delete_below(self.kind, prefix)
+
+    def below(self, prefix: str) -> Iterator[tuple[str, D]]:
+        """All whose ids begin with this, in the order of ids."""
+        for found, document in self.after(prefix):
+            if not found.startswith(prefix):
+                return
+            yield found, document
 
     def after(self, id_: str = "") -> Iterator[tuple[str, D]]:
         """All whose ids come after `id_`, in the order of ids."""

@@ -69,6 +69,13 @@ class Switches:
         "refused", "Whether a slot takes PEM text that is not base64-encoded once more."
     )
 
+    disabled_group: Literal["keeps", "drops"] = _switch(
+        "keeps", "Whether disabling a group leaves the connections of its devices alone."
+    )
+    renewed_ca: Literal["refused", "matches"] = _switch(
+        "refused", "Whether a CA renewed under the same key stands for certificates older than itself."
+    )
+
     @classmethod
     def parse(cls, settings: Iterable[str]) -> Switches:
         """From words such as `same-put=keeps`. SettingsError names what would have been valid."""

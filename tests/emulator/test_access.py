@@ -17,7 +17,7 @@ ROLE = {"roles": [{"role": ADMINISTRATOR.id}]}
 def test_every_operation_of_the_contract_has_one_handler() -> None:
     contract = [thing for thing in vars(op).values() if isinstance(thing, op.Operation)]
 
-    assert len(contract) == 42
+    assert len(contract) == 54
     assert sorted(handler.operation.name for handler in HANDLERS) == sorted(each.name for each in contract)
 
 

@@ -93,7 +93,8 @@ def test_az_sends_the_whole_device_back(az: Az) -> None:
 
 def test_az_lists_devices_and_templates_with_the_preview_version(az: Az) -> None:
     assert az.send("GET", "/devices", version="2022-06-30-preview").json() == {"value": []}
-    assert az.send("GET", "/deviceTemplates", version="2022-06-30-preview").json() == {"value": []}
+    templates = az.send("GET", "/deviceTemplates", version="2022-06-30-preview").json()["value"]
+    assert [each["displayName"] for each in templates] == ["Temperature Controller", "Thermostat"]
 
 
 @pytest.mark.parametrize("encode", [base64_pem, base64_der, pem])
