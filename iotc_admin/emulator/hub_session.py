@@ -6,7 +6,7 @@ import json
 import re
 from base64 import b64decode
 from concurrent.futures import Future
-from itertools import count
+from itertools import count, islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, quote
@@ -30,6 +30,7 @@ _REPORT: Final = re.compile(r"\$iothub/twin/PATCH/properties/reported/\?\$rid=([
 _METHOD_ANSWER: Final = re.compile(r"\$iothub/methods/res/(-?\d{1,9})/\?\$rid=(\w+)")
 _FAILURE: Final = 0x80
 _BAD_REQUEST: Final = 400
+_IN_FLIGHT: Final = 100
 
 MethodAnswer = tuple[int, bytes]
 
@@ -78,7 +79,8 @@ class HubSession:
             return ()
         with self._state.transaction():
             prefix = self._device_id + hub.SEPARATOR
-            waiting = [pair for pair in self._state.queued.below(prefix) if pair[0] not in self._sent]
+            unsent = (pair for pair in self._state.queued.below(prefix) if pair[0] not in self._sent)
+            waiting = list(islice(unsent, max(0, _IN_FLIGHT - len(self._sent))))
             outgoing = [self._devicebound_message(id_, each) for id_, each in waiting]
             for id_, _ in waiting:
                 if self._subscriptions[self._devicebound]:
@@ -102,6 +104,7 @@ class HubSession:
         with self._state.transaction():
             self._state.queued.delete(receipt)
         self._sent.discard(receipt)
+        self.tell_queued()
 
     def closed(self) -> None:
         self._state.links.detach(self._device_id, self)

@@ -125,7 +125,10 @@ class Conversation:
             session = self._session = self._broker.connect(connecting, _Link(self, self._loop))
         except Refused as refused:
             return self._close(packets.connack(refused.code))
-        self._expect_within(_GRACE * packet.keep_alive)
+        self._timer.cancel()
+        self._longest_silence = _GRACE * packet.keep_alive
+        if packet.keep_alive:
+            self._timer = self._loop.call_later(self._longest_silence, self._check_silence)
         present = session.present and not packet.clean_session
         return self._say(packets.connack(packets.ACCEPTED, session_present=present), session.subscribed())
 
@@ -171,21 +174,11 @@ class Conversation:
             return packets.publish(message.topic, message.payload)
         if len(self._in_flight) >= _MOST_IN_FLIGHT:
             raise HangUp
-        packet_id = self._free_id()
-        self._in_flight[packet_id] = message.receipt
-        return packets.publish(message.topic, message.payload, 1, packet_id)
-
-    def _free_id(self) -> int:
         self._last_id = self._last_id % _HIGHEST_ID + 1
         while self._last_id in self._in_flight:
             self._last_id = self._last_id % _HIGHEST_ID + 1
-        return self._last_id
-
-    def _expect_within(self, seconds: float) -> None:
-        self._timer.cancel()
-        self._longest_silence = seconds
-        if seconds:
-            self._timer = self._loop.call_later(seconds, self._check_silence)
+        self._in_flight[self._last_id] = message.receipt
+        return packets.publish(message.topic, message.payload, 1, self._last_id)
 
     def _check_silence(self) -> None:
         # The timer is not set anew with every packet: it finds out how old the last one is.
@@ -200,17 +193,15 @@ class Conversation:
         self._say(farewell)
         self._end()
         self._wire.close()
-        if not self._gone:
-            self._timer = self._loop.call_later(_FAREWELL, self._wire.abort)
+        self._timer = self._loop.call_later(_FAREWELL, self._wire.abort)
 
     def _end(self) -> None:
         self._ended = True
         self._timer.cancel()
         session, self._session = self._session, None
-        if session is None:
-            return
         try:
-            session.closed()
+            if session is not None:
+                session.closed()
         except Exception:  # noqa: BLE001 - likewise
             _LOG.exception("the session of an MQTT client did not end well")
 
@@ -253,17 +244,17 @@ class _Peer(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - it changes nothing
         self._conversation.lost()
-        self._door.forget(self._transport)
+        self._door.transports.discard(self._transport)
 
 
 class Door:
-    """One listener. `port` is the real one once it is open."""
+    """One listener. `port` is the real one once it is open; `transports` those of the clients."""
 
     def __init__(self, broker: Broker, patience: float = PATIENCE) -> None:
         self._broker = broker
         self._patience = patience
         self._server: asyncio.Server | None = None
-        self._transports: set[asyncio.Transport] = set()
+        self.transports: set[asyncio.Transport] = set()
         self._closed = False
         self.port = 0
 
@@ -290,20 +281,16 @@ class Door:
                 asyncio.get_running_loop().remove_reader(listener)
         await _turns()
         self._server.close()
-        for transport in self._transports:
+        for transport in self.transports:
             transport.abort()
         await _turns()
 
     def welcome(self, transport: asyncio.Transport) -> Conversation:
         """A connection begins; one whose handshake outlived the door ends at once."""
-        self._transports.add(transport)
+        self.transports.add(transport)
         if self._closed:
             transport.abort()
         return Conversation(self._broker, transport, self._patience)
-
-    def forget(self, transport: asyncio.Transport) -> None:
-        """A connection is gone."""
-        self._transports.discard(transport)
 
 
 async def _turns() -> None:

@@ -22,8 +22,9 @@ _LEVEL: Final = 4
 _HIGHEST_QOS: Final = 2
 _LONGEST_HEADER: Final = 5
 _MORE: Final = 0x80
-_TOPIC: Final = re.compile("[^+#]+")
-_TOPIC_FILTER: Final = re.compile(r"(?:(?:\+|[^+#/]*)/)*(?:\+|#|[^+#/]*)")
+_TEXT: Final = re.compile(r"[^\0]*")
+_TOPIC: Final = re.compile(r"[^\0+#]+")
+_TOPIC_FILTER: Final = re.compile(r"(?!\Z)(?:(?:\+|[^\0+#/]*)/)*(?:\+|#|[^\0+#/]*)")
 _T = TypeVar("_T")
 
 
@@ -170,26 +171,14 @@ class _Body:
     def binary(self) -> bytes:
         return self.take(self.short())
 
-    def text(self) -> str:
+    def text(self, shape: re.Pattern[str] = _TEXT) -> str:
         try:
             text = self.binary().decode()
         except UnicodeDecodeError as failure:
             raise Malformed("a string is not UTF-8") from failure
-        if "\0" in text:
-            raise Malformed("a string contains NUL")
+        if not shape.fullmatch(text):
+            raise Malformed("a string has characters that it must not have here, or none")
         return text
-
-    def topic(self) -> str:
-        return _like(_TOPIC, self.text())
-
-    def topic_filter(self) -> str:
-        return _like(_TOPIC_FILTER, self.text())
-
-
-def _like(pattern: re.Pattern[str], text: str) -> str:
-    if not text or not pattern.fullmatch(text):
-        raise Malformed("this is no topic")
-    return text
 
 
 def _read(first: int, body: _Body) -> Packet:
@@ -229,14 +218,14 @@ def _will(flags: int, body: _Body) -> Will | None:
         return None
     if qos > _HIGHEST_QOS:
         raise Malformed("there is no such QoS")
-    return Will(topic=body.topic(), payload=body.binary(), qos=qos, retain=retain)
+    return Will(topic=body.text(_TOPIC), payload=body.binary(), qos=qos, retain=retain)
 
 
 def _publish(flags: int, body: _Body) -> Publish:
     qos, duplicate = flags >> 1 & 0x03, bool(flags & 0x08)
     if qos > 1 or (duplicate and not qos):
         raise Malformed("messages come with QoS 0 or 1, and only with QoS 1 twice")
-    topic = body.topic()
+    topic = body.text(_TOPIC)
     packet_id = body.packet_id() if qos else 0
     return Publish(topic, body.take(body.left), qos, packet_id, bool(flags & 0x01), duplicate)
 
@@ -246,14 +235,14 @@ def _subscribe(body: _Body) -> Subscribe:
 
 
 def _asked(body: _Body) -> tuple[str, int]:
-    topic_filter, qos = body.topic_filter(), body.byte()
+    topic_filter, qos = body.text(_TOPIC_FILTER), body.byte()
     if qos > _HIGHEST_QOS:
         raise Malformed("there is no such QoS")
     return topic_filter, qos
 
 
 def _unsubscribe(body: _Body) -> Unsubscribe:
-    return Unsubscribe(body.packet_id(), _each(body, _Body.topic_filter))
+    return Unsubscribe(body.packet_id(), _each(body, lambda each: each.text(_TOPIC_FILTER)))
 
 
 def _each(body: _Body, read: Callable[[_Body], _T]) -> tuple[_T, ...]:

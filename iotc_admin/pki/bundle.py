@@ -45,6 +45,13 @@ def find(path: Path | str, key: str | None = None, *, password: bytes | None = N
     return Bundle(certificate, signing_key, chain)
 
 
+def presented(path: Path | str) -> tuple[x509.Certificate, ...]:
+    """The certificate of `path` and its issuers, nearest first: what a device would send. No key is read."""
+    path = Path(path)
+    certificate, *others = store.load_certificates(path)
+    return (certificate, *build_chain(certificate, [*others, *_full_chain_beside(path)]))
+
+
 def certificate_beside_key(path: Path | str, key: SigningKey) -> x509.Certificate | None:
     """The certificate that belongs to a key: in the key's own file, or beside `X_key.pem` as `X_cert.pem`."""
     path = Path(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,10 +83,8 @@ def encoded(packet: Packet) -> bytes:
             return framed(0x82, packet.packet_id.to_bytes(2, "big") + asked)
         case Unsubscribe():
             return framed(0xA2, packet.packet_id.to_bytes(2, "big") + b"".join(map(text, packet.filters)))
-        case Bare.PINGREQ:
-            return b"\xc0\x00"
-        case Bare.DISCONNECT:
-            return b"\xe0\x00"
+        case _:
+            return {Bare.PINGREQ: b"\xc0\x00", Bare.DISCONNECT: b"\xe0\x00"}[packet]
 
 
 def connect_body(packet: Connect) -> bytes:
@@ -141,7 +141,7 @@ clients_packets = (
 
 def pieces_of(stream: bytes, cuts: list[int]) -> list[bytes]:
     at = sorted({min(cut, len(stream)) for cut in cuts} | {0, len(stream)})
-    return [stream[start:end] for start, end in zip(at, at[1:], strict=False)]
+    return [stream[start:end] for start, end in pairwise(at)]
 
 
 @given(clients_packets)
