@@ -80,7 +80,8 @@ class HubSession:
         with self._state.transaction():
             prefix = self._device_id + hub.SEPARATOR
             unsent = (pair for pair in self._state.queued.below(prefix) if pair[0] not in self._sent)
-            waiting = list(islice(unsent, max(0, _IN_FLIGHT - len(self._sent))))
+            room = _IN_FLIGHT - len(self._sent) if self._subscriptions[self._devicebound] else None
+            waiting = list(islice(unsent, room))
             outgoing = [self._devicebound_message(id_, each) for id_, each in waiting]
             for id_, _ in waiting:
                 if self._subscriptions[self._devicebound]:
