@@ -20,6 +20,7 @@ IotcError                     .hint: what to do next
 │  ├─ BrokenChain
 │  ├─ OutsideValidity
 │  └─ NotAllowedHere
+├─ ProvisioningRefused        DPS or hub said no: .error_code, .cause, .fix
 └─ PlanError
    ├─ UnsafePlan
    └─ PlanOutdated
@@ -139,6 +140,24 @@ class OutsideValidity(PkiError):
 
 class NotAllowedHere(PkiError):
     """The certificate may not play this role: no CA flag, too weak, a leaf as root."""
+
+
+class ProvisioningRefused(IotcError):
+    """DPS or a hub said no. `error_code` is theirs, `cause` the likely one, `fix` what to do about it.
+
+    `transient` when the same may succeed later; `retry_after` in seconds when they named a time.
+    """
+
+    retry_after: float | None = None
+
+    def __init__(
+        self, message: str, *, error_code: str = "", cause: str = "", fix: str = "", transient: bool = False
+    ) -> None:
+        super().__init__(message, hint=f"{cause}: {fix}" if cause and fix else cause or fix)
+        self.error_code = error_code
+        self.cause = cause
+        self.fix = fix
+        self.transient = transient
 
 
 class PlanError(IotcError):

@@ -15,11 +15,13 @@ FILES = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
 
 def play(text: str, folder: Path) -> None:
     """Perform a transcript against an emulator of its own; each command must say what it is to say."""
-    with Emulator() as emulator:
+    with Emulator(retry_after=1) as emulator:
         environment = {
             "IOTC_APP": emulator.app,
             "IOTC_API_TOKEN": emulator.api_token,
             "IOTC_CA_FILE": str(emulator.ca_file),
+            "IOTC_DPS_HOST": emulator.dps_host,
+            "IOTC_MQTT_PORT": str(emulator.mqtt_port),
             "IOTC_LEDGER": str(folder / "ledger.db"),
         }
         for step in steps(text):

@@ -22,9 +22,10 @@ FORMS = [
     (r"\b[0-9A-F]{8}\.\.", "SHORT"),
     (r"\b[0-9A-F]{4}\.\.[0-9A-F]{4}\b", "SHORT"),
     (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "REQUEST"),
-    (r"\b20\d\d-\d\d-\d\d(T\d\d:\d\d:\d\dZ| \d\d:\d\d)?", "DATE"),
+    (r"\b2[01]\d\d-\d\d-\d\d(T\d\d:\d\d:\d\dZ| \d\d:\d\d)?", "DATE"),
     (r'("etag": )"[^"]+"', r'\1"ETAG"'),
     (r"localhost:\d+", "localhost:PORT"),
+    (r"\b0ne[0-9A-F]{8}\b", "SCOPE"),
     (r"\b\d+ ms\b", "N ms"),
     (r" +$", ""),
 ]

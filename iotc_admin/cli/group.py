@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from iotc_admin.cli.doing import WAITS, begin, ended, telling
 from iotc_admin.cli.keyfiles import KeyPasswordFile, epilog, load_authority
 from iotc_admin.cli.output import ask
 from iotc_admin.cli.settings import Session
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
     from iotc_admin.workflows.apply import Outcome
     from iotc_admin.workflows.enroll import Enrollment
     from iotc_admin.workflows.look import SlotView
-    from iotc_admin.workflows.plan import Plan, Step
-
-WAITS = 3
+    from iotc_admin.workflows.plan import Plan
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -145,7 +144,7 @@ def list_groups(ctx: typer.Context) -> None:
         groups = list(client.enrollment_groups.list())
         views = [group_view(client, group.id or "", group, BOTH) for group in groups]
     session.output.table(
-        [group_document(view, ledger) for view in views],
+        [group_document(view, ledger, client.app) for view in views],
         ("ID", "TYPE", "ENABLED", "ATTESTS BY", "PRIMARY", "SECONDARY"),
         (
             (view.id, view.type, "yes" if view.enabled else "no", view.attestation, *group_cells(view))
@@ -190,10 +189,10 @@ def update(
     change = Change(name, display_name, enable if enable or disable else None)
     with session.client() as client:
         plan = plan_update(client, change)
-        if not _begin(session, plan):
+        if not begin(session, plan):
             return
         if plan.steps:
-            update_group(client, change, plan, Hands(run=session.run(), told=_telling(session)))
+            update_group(client, change, plan, Hands(run=session.run(), told=telling(session)))
         _report(session, client, plan, name)
 
 
@@ -208,10 +207,10 @@ def delete(ctx: typer.Context, name: Name) -> None:
 
     with session.client() as client:
         plan = plan_deletion(client, name)
-        if not _begin(session, plan):
+        if not begin(session, plan):
             return
         ask(f"Delete the enrollment group {name} with its certificates?", yes=session.yes)
-        apply(plan, client, Hands(run=session.run(), told=_telling(session)))
+        apply(plan, client, Hands(run=session.run(), told=telling(session)))
     session.output.result({"id": name, "deleted": True}, [f"{name} is deleted"])
 
 
@@ -230,11 +229,11 @@ def remove_cert(ctx: typer.Context, name: Name, slot: SlotOption) -> None:
 
     with session.client() as client:
         plan = plan_removal(client, name, _slot(slot))
-        if not _begin(session, plan):
+        if not begin(session, plan):
             return
         if plan.steps:
             ask(f"Remove the certificate from {name}/{slot}?", yes=session.yes)
-            apply(plan, client, Hands(run=session.run(), told=_telling(session)))
+            apply(plan, client, Hands(run=session.run(), told=telling(session)))
         _report(session, client, plan, name)
 
 
@@ -252,9 +251,9 @@ def code(ctx: typer.Context, name: Name, slot: SlotOption) -> None:
 
     with session.client() as client:
         plan = plan_code(client, name, _slot(slot))
-        if not _begin(session, plan):
+        if not begin(session, plan):
             return
-        outcome = apply(plan, client, Hands(run=session.run(), told=_telling(session)))
+        outcome = apply(plan, client, Hands(run=session.run(), told=telling(session)))
     text = outcome.codes[_slot(slot)]
     session.output.result({"verificationCode": text}, [text])
     session.output.say("codes given before no longer work")
@@ -309,10 +308,10 @@ def _verify_here(session: Session, name: str, slot: Slot, key: str, key_password
         certificate = beside or read_certificate(cast("Entry", entry).pem.encode())
         authority = CertificateAuthority(certificate, signing_key)
         plan = plan_proof(client, name, slot, view, authority)
-        if not _begin(session, plan):
+        if not begin(session, plan):
             return
         run.saw(certificate, app=client.app, holder=name, slot=slot)
-        apply(plan, client, Hands({view.thumbprint: authority}, run=run, told=_telling(session)))
+        apply(plan, client, Hands({view.thumbprint: authority}, run=run, told=telling(session)))
         _report(session, client, plan, name)
 
 
@@ -331,9 +330,9 @@ def _verify_from_elsewhere(session: Session, name: str, slot: Slot, verification
         if entry is not None:
             check_proof(proof, read_certificate(entry.pem.encode()), client)
         plan = plan_submission(client, name, slot, view)
-        if not _begin(session, plan):
+        if not begin(session, plan):
             return
-        apply(plan, client, Hands(proof=proof, run=run, told=_telling(session)))
+        apply(plan, client, Hands(proof=proof, run=run, told=telling(session)))
         _report(session, client, plan, name)
 
 
@@ -342,12 +341,12 @@ def _enroll(session: Session, client: Client, wanted: Enrollment, run: Run) -> N
     from iotc_admin.workflows.plan import CreateGroup, PutCertificate
 
     plan = plan_enrollment(client, wanted)
-    if not _begin(session, plan):
+    if not begin(session, plan):
         return
     for step in plan.steps:
         if isinstance(step, PutCertificate) and step.replaces:
             ask(f"{step}?", yes=session.yes)
-    outcome = carry_out(client, wanted, plan, run, told=_telling(session))
+    outcome = carry_out(client, wanted, plan, run, told=telling(session))
     if not any(isinstance(step, CreateGroup) for step in plan.steps) and _differs(wanted):
         session.output.say(
             f"{wanted.group} was there already: its display name and whether it is enabled stay as they are; "
@@ -360,23 +359,13 @@ def _differs(wanted: Enrollment) -> bool:
     return wanted.display_name is not None or not wanted.enabled
 
 
-def _begin(session: Session, plan: Plan) -> bool:
-    """Whether to carry on: a dry run prints the plan and ends, with 3 if there is something to do."""
-    if not session.dry_run:
-        return True
-    session.output.result(plan.to_json(), [str(step) for step in plan.steps] or ["nothing to do"])
-    if plan.steps:
-        raise typer.Exit(WAITS)
-    return False
-
-
 def _report(session: Session, client: Client, plan: Plan, name: str, outcome: Outcome | None = None) -> None:
     """What was done, for people; for programs, what `show` prints. Exits 3 while a proof is open."""
     codes = dict(outcome.codes) if outcome else {}
     if session.output.json:
         _show(session, client, name, codes)
     else:
-        state = "proof of possession is still open" if codes else "done" if plan.steps else "nothing to do"
+        state = "proof of possession is still open" if codes else ended(plan)
         lines = [f"verification code for {name}/{slot}: {text}" for slot, text in codes.items()]
         session.output.result(None, [f"{name}: {state}", *lines])
     if not codes:
@@ -386,10 +375,6 @@ def _report(session: Session, client: Client, plan: Plan, name: str, outcome: Ou
     for slot, text in codes.items():
         session.output.say(_next_step(name, slot, text))
     raise typer.Exit(WAITS)
-
-
-def _telling(session: Session) -> Callable[[Step], None]:
-    return lambda step: session.output.say(str(step))
 
 
 def _next_step(name: str, slot: str, text: str) -> str:
@@ -447,4 +432,6 @@ def _show(session: Session, client: Client, name: str, codes: Mapping[Slot, str]
 
     view = existing(client, name, BOTH, certificates=False)
     ledger = session.ledger_if_any()
-    session.output.result(group_document(view, ledger, codes or {}), group_lines(view, ledger))
+    session.output.result(
+        group_document(view, ledger, client.app, codes or {}), group_lines(view, ledger, client.app)
+    )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from iotc_admin.errors import IotcError, ServiceError, SettingsError
+from iotc_admin.errors import IotcError, ProvisioningRefused, ServiceError, SettingsError
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,13 @@ def day(moment: datetime) -> str:
 
 def _error_document(error: IotcError | str, message: str, hint: str) -> dict[str, Any]:
     service = error if isinstance(error, ServiceError) else None
+    code = error.error_code if isinstance(error, ProvisioningRefused) else service and service.code
     return {
         "kind": type(error).__name__ if isinstance(error, IotcError) else "UsageError",
         "message": message,
         "hint": hint or None,
         "status": service.status if service else None,
-        "code": (service.code or None) if service else None,
+        "code": code or None,
         "requestId": (service.request_id or None) if service else None,
     }
 

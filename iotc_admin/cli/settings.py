@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from iotc_admin.ledger.ledger import Ledger, Run
 
 _NAME: Final = "iotc-admin"
+_LONGEST_PORT: Final = 5
 _OUTPUTS: Final = ("table", "json")
-_KEYS: Final = ("app", "ca_file", "token_file", "output", "ledger")
+_KEYS: Final = ("app", "ca_file", "token_file", "output", "ledger", "id_scope", "dps_host", "mqtt_port")
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,31 @@ class Session:
     def dry_run(self) -> bool:
         return self.options.dry_run
 
+    @property
+    def ca_file(self) -> Path | None:
+        """Trusted besides the system's store."""
+        ca_file = self._setting(self.options.ca_file, "IOTC_CA_FILE", "ca_file")
+        return Path(ca_file).expanduser() if ca_file else None
+
+    def id_scope(self, option: str | None) -> str | None:
+        """The application's ID scope, if a setting names it."""
+        return self._setting(option, "IOTC_ID_SCOPE", "id_scope")
+
+    def dps_host(self, option: str | None) -> str:
+        """Where DPS is; Azure's own unless a setting names another."""
+        from iotc_admin.device.connect import DPS_HOST
+
+        return self._setting(option, "IOTC_DPS_HOST", "dps_host") or DPS_HOST
+
+    def mqtt_port(self, option: int | None) -> int | None:
+        """The port for MQTT, if a setting names it."""
+        text = self._setting(None if option is None else str(option), "IOTC_MQTT_PORT", "mqtt_port")
+        if not text:
+            return None
+        if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_PORT):
+            raise SettingsError(f"{text!r} is no port", hint="IOTC_MQTT_PORT takes a number, as in 8883")
+        return int(text)
+
     def client(self) -> Client:
         """The application. Raises `SettingsError` if none is named or there is no way in."""
         from iotc_admin.client._application import utc_now
@@ -90,8 +116,7 @@ class Session:
         if not app:
             raise SettingsError("no application is named", hint="--app myapp, or IOTC_APP, or a profile")
         credential = self._credential()
-        ca_file = self._setting(self.options.ca_file, "IOTC_CA_FILE", "ca_file")
-        trusted = Path(ca_file).expanduser() if ca_file else None
+        trusted = self.ca_file
         pace = self._folder("state") / "pace.db"
 
         def opened(offset: timedelta) -> Client:

@@ -24,7 +24,7 @@ from iotc_admin.errors import SettingsError
 if TYPE_CHECKING:
     from cryptography import x509
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS certificates (
     sha256 TEXT PRIMARY KEY, sha1 TEXT NOT NULL, spki_sha256 TEXT NOT NULL, subject TEXT NOT NULL,
@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS sightings (
 CREATE TABLE IF NOT EXISTS journal (
     id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES runs, at TEXT NOT NULL, event TEXT NOT NULL,
     details TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS id_scopes (app TEXT PRIMARY KEY, id_scope TEXT NOT NULL);
 """
 _MAGIC: Final = b"SQLite format 3\0"
 _COLUMNS: Final = "sha1, sha256, spki_sha256, subject, issuer, serial, not_before, not_after, key_type, pem"
@@ -120,14 +121,28 @@ class Ledger:
         """Every certificate, those that expire first in front."""
         return self._entries("", ())
 
-    def events(self) -> list[Event]:
-        """The journal, oldest first."""
-        query = "SELECT j.at, command, event, details FROM journal j JOIN runs ON runs.id = run ORDER BY j.id"
+    def events(self, *named: str) -> list[Event]:
+        """The journal, oldest first; only the events of these names, if any are given."""
+        which = f"WHERE event IN ({', '.join('?' * len(named))})" if named else ""
+        query = "SELECT j.at, command, event, details FROM journal j JOIN runs ON runs.id = run"
+        query = f"{query} {which} ORDER BY j.id"
         with self._translated():
-            rows = self._db.execute(query).fetchall()
+            rows = self._db.execute(query, named).fetchall()
             return [
                 Event(_time(at), command, event, json.loads(details)) for at, command, event, details in rows
             ]
+
+    def id_scope(self, app: str) -> str | None:
+        """The ID scope of this application, if it was ever told."""
+        with self._translated():
+            row = self._db.execute("SELECT id_scope FROM id_scopes WHERE app = ?", (app,)).fetchone()
+            return None if row is None else str(row[0])
+
+    def keep_id_scope(self, app: str, id_scope: str) -> None:
+        """Remember it; an application that was made anew under its old name has another one."""
+        if self.id_scope(app) != id_scope:
+            with self.writing() as db:
+                db.execute("INSERT OR REPLACE INTO id_scopes VALUES (?,?)", (app, id_scope))
 
     def _entries(self, where: str, values: tuple[str, ...]) -> list[Entry]:
         with self._translated():

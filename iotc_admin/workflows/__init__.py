@@ -2,21 +2,50 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from iotc_admin.workflows.apply import Outcome
+    from iotc_admin.workflows.attach import (
+        Attachment,
+        attach_certificates,
+        carry_out_attachment,
+        plan_attachment,
+    )
     from iotc_admin.workflows.enroll import Enrollment, carry_out, enroll_group, plan_enrollment
+    from iotc_admin.workflows.explain import Explanation, explain_provisioning
+    from iotc_admin.workflows.scope import find_id_scope
 
-__all__ = ["Enrollment", "Outcome", "carry_out", "enroll_group", "plan_enrollment"]
+# Looking at a group needs no cryptography, which carrying out an enrollment does: loaded when first used.
+_HOMES: Final = {
+    "apply": ("Outcome",),
+    "attach": ("Attachment", "attach_certificates", "carry_out_attachment", "plan_attachment"),
+    "enroll": ("Enrollment", "carry_out", "enroll_group", "plan_enrollment"),
+    "explain": ("Explanation", "explain_provisioning"),
+    "scope": ("find_id_scope",),
+}
+
+__all__ = [
+    "Attachment",
+    "Enrollment",
+    "Explanation",
+    "Outcome",
+    "attach_certificates",
+    "carry_out",
+    "carry_out_attachment",
+    "enroll_group",
+    "explain_provisioning",
+    "find_id_scope",
+    "plan_attachment",
+    "plan_enrollment",
+]
 
 
 def __getattr__(name: str) -> object:
-    # Looking at a group needs no cryptography, which carrying out an enrollment does.
-    if name in __all__:
-        from iotc_admin.workflows import enroll  # noqa: PLC0415
-
-        found: object = getattr(enroll, name)
-        return found
+    for home, names in _HOMES.items():
+        if name in names:
+            found: object = getattr(import_module(f"{__name__}.{home}"), name)
+            return found
     message = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(message)

@@ -17,17 +17,24 @@ from iotc_admin.contract.enrollment_groups import (
 )
 from iotc_admin.errors import AnswerLost, Conflict, NotFound, PlanError, PlanOutdated, ServiceDown
 from iotc_admin.pki.authority import CertificateAuthority
+from iotc_admin.workflows import device_steps
 from iotc_admin.workflows.look import GroupView, SlotView, look_at_group, look_at_slot
 from iotc_admin.workflows.plan import (
     AskForCode,
+    CreateDevice,
     CreateGroup,
+    DeleteDevice,
     DeleteGroup,
+    PatchAttestation,
     Plan,
     Prove,
+    PutAttestation,
     PutCertificate,
+    RemoveAttestation,
     RemoveCertificate,
     Step,
     SubmitProof,
+    UpdateDevice,
     UpdateGroup,
     short,
 )
@@ -44,6 +51,8 @@ class Hands:
 
     authorities: Mapping[str, CertificateAuthority] = field(default_factory=dict)
     """By SHA-1 thumbprint."""
+    certificates: Mapping[str, x509.Certificate] = field(default_factory=dict)
+    """Of devices, by SHA-1 thumbprint."""
     proof: x509.Certificate | None = None
     run: Run | None = None
     told: Callable[[Step], None] = lambda _: None
@@ -107,6 +116,15 @@ def _do(
             submit(client, step.group, step.slot, hands.proof, step.thumbprint)
         case RemoveCertificate():
             _remove(step, client)
+        case (
+            CreateDevice()
+            | UpdateDevice()
+            | DeleteDevice()
+            | PutAttestation()
+            | PatchAttestation()
+            | RemoveAttestation()
+        ):
+            device_steps.do(step, client, hands.certificates)
 
 
 def _create(step: CreateGroup, client: Client) -> None:

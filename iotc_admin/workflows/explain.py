@@ -118,7 +118,7 @@ def _judge_leaf(device_id: str, leaf: x509.Certificate, now: datetime) -> None:
             f"make a device certificate: iotc-admin cert device {device_id} --issuer CERT",
         )
     if fault := _date_fault(leaf, now):
-        hint = f"make a new one: iotc-admin cert device {device_id}; a wrong clock shows in iotc-admin doctor"
+        hint = f"make a new one: iotc-admin cert device {device_id}; or set the clock right"
         raise _Verdict(None, f"the device's certificate {fault}", hint)
 
 
@@ -130,10 +130,11 @@ def _judge(
         say(f"{device_id} has an individual enrollment, which goes before all groups")
         _judge_individual(world, device_id, chain[0], world.attestation)
     say(f"{device_id} has no individual enrollment: the enrollment groups decide")
-    for depth, subject in enumerate((chain[0], *build_chain(chain[0], chain[1:]))):
+    path = (chain[0], *build_chain(chain[0], chain[1:]))
+    for depth, subject in enumerate(path):
         if depth:
+            say(f"no verified slot holds the signer of {_name(path[depth - 1])}: {_name(subject)}")
             _require_able(None, subject, depth - 1, now)
-            say(f"no group holds the signer of what came before {_name(subject)}, which the device sends")
         for group, slot, thumbprint in _verified(world.groups):
             signer = world.authorities.get(thumbprint)
             if signer is None or signer == subject or not signed_by(subject, signer):

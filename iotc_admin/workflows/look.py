@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from iotc_admin.contract.devices import Attestation, Device
 from iotc_admin.contract.enrollment_groups import EnrollmentGroup, SigningX509Certificate, Slot
-from iotc_admin.contract.operations import GET_GROUP
+from iotc_admin.contract.operations import GET_DEVICE, GET_GROUP
 from iotc_admin.errors import NotFound, SettingsError, UnsafePlan
 
 if TYPE_CHECKING:
     from iotc_admin.client.client import Client
 
+_AT_ONCE: Final = 8
 BOTH = (Slot.PRIMARY, Slot.SECONDARY)
 
 
@@ -41,6 +44,14 @@ class GroupView:
     @property
     def takes_certificates(self) -> bool:
         return self.attestation == "x509"
+
+
+@dataclass(frozen=True)
+class AttestationView:
+    """The individual enrollment of a device. Thumbprints are SHA-1, upper-case hex; an empty slot is None."""
+
+    type: str
+    slots: Mapping[Slot, str | None]
 
 
 def look_at_group(client: Client, group_id: str, slots: Iterable[Slot] = BOTH) -> GroupView | None:
@@ -111,3 +122,48 @@ def check_group_id(group: str) -> None:
         f"{group[:60]!r} cannot be the id of an enrollment group: {why}",
         hint="1 to 255 letters, digits and hyphens; the display name may hold anything: --display-name",
     )
+
+
+def look_at_device(client: Client, device: str) -> Device | None:
+    """The device, or None if there is no such device."""
+    try:
+        return client.devices.get(device)
+    except NotFound:
+        return None
+
+
+def existing_device(client: Client, device: str, *, hint: str = "") -> Device:
+    """The device. Raises `NotFound`."""
+    found = look_at_device(client, device)
+    if found is None:
+        hint = hint or "see which there are: iotc-admin device list"
+        message = f"there is no device {device}"
+        raise NotFound(message, operation=GET_DEVICE.name, status=404, hint=hint)
+    return found
+
+
+def look_at_attestation(client: Client, device: str) -> AttestationView | None:
+    """The individual enrollment, or None if the device has none, or if there is no such device."""
+    try:
+        return attestation_view(client.devices.get_attestation(device))
+    except NotFound:
+        return None
+
+
+def look_at_attestations(client: Client, devices: Iterable[str]) -> dict[str, AttestationView | None]:
+    """The individual enrollments of many devices, a few at a time: the pace of requests is the client's."""
+    ids = list(devices)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return dict(zip(ids, pool.map(lambda each: look_at_attestation(client, each), ids), strict=True))
+
+
+def attestation_view(found: Attestation) -> AttestationView:
+    """What the service says of an individual enrollment."""
+    held = found.x509.client_certificates if found.x509 else None
+    certificates = {Slot.PRIMARY: held.primary, Slot.SECONDARY: held.secondary} if held else {}
+    slots = dict.fromkeys(BOTH) | {
+        slot: each.info.sha1_thumbprint.upper()
+        for slot, each in certificates.items()
+        if each is not None and each.info is not None
+    }
+    return AttestationView(found.type, slots)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from iotc_admin.contract.enrollment_groups import Slot
 
@@ -117,7 +117,94 @@ class RemoveCertificate:
         return f"{self.group}/{self.slot}: remove {short(self.thumbprint)}"
 
 
-Step = (
+@dataclass(frozen=True)
+class CreateDevice:
+    """Make a device; what is None is left to the application."""
+
+    device: str
+    display_name: str | None
+    template: str | None
+    simulated: bool
+    organization: str | None
+
+    def __str__(self) -> str:
+        what = _changes(self.display_name, self.template, self.organization)
+        what += ["simulated"] if self.simulated else []
+        return f"create device {self.device}" + (f" ({', '.join(what)})" if what else "")
+
+
+@dataclass(frozen=True)
+class UpdateDevice:
+    """Change the fields that are not None, and only those; `enabled=False` blocks."""
+
+    device: str
+    display_name: str | None
+    template: str | None
+    organization: str | None
+    enabled: bool | None
+    etag: str
+
+    def __str__(self) -> str:
+        what = _changes(self.display_name, self.template, self.organization)
+        what += [] if self.enabled is None else ["unblock" if self.enabled else "block"]
+        return f"update device {self.device}: {', '.join(what)}"
+
+
+@dataclass(frozen=True)
+class DeleteDevice:
+    """Remove a device with its individual enrollment."""
+
+    device: str
+
+    def __str__(self) -> str:
+        return f"delete device {self.device}"
+
+
+@dataclass(frozen=True)
+class PutAttestation:
+    """Give a device its first certificates: SHA-1 thumbprints, `secondary` empty when there is none."""
+
+    device: str
+    primary: str
+    secondary: str
+
+    def __str__(self) -> str:
+        return _attached(self.device, ("primary", self.primary, ""), ("secondary", self.secondary, ""))
+
+
+@dataclass(frozen=True)
+class PatchAttestation:
+    """Fill just the slots whose thumbprint is not empty; `replaces_...` is what stands there now."""
+
+    device: str
+    primary: str
+    secondary: str
+    replaces_primary: str
+    replaces_secondary: str
+
+    def __str__(self) -> str:
+        return _attached(
+            self.device,
+            ("primary", self.primary, self.replaces_primary),
+            ("secondary", self.secondary, self.replaces_secondary),
+        )
+
+
+@dataclass(frozen=True)
+class RemoveAttestation:
+    """Remove the individual enrollment of a device; its thumbprints as they were looked at."""
+
+    device: str
+    type: str
+    primary: str
+    secondary: str
+
+    def __str__(self) -> str:
+        held = " and ".join(short(each) for each in (self.primary, self.secondary) if each)
+        return f"{self.device}: remove its individual enrollment ({self.type}{f': {held}' if held else ''})"
+
+
+GroupStep = (
     CreateGroup
     | UpdateGroup
     | DeleteGroup
@@ -127,6 +214,17 @@ Step = (
     | SubmitProof
     | RemoveCertificate
 )
+DeviceStep = (
+    CreateDevice | UpdateDevice | DeleteDevice | PutAttestation | PatchAttestation | RemoveAttestation
+)
+Step = GroupStep | DeviceStep
+
+_NAMES: Final = {
+    "display_name": "displayName",
+    "thumbprint": "sha1Thumbprint",
+    "replaces_primary": "replacesPrimary",
+    "replaces_secondary": "replacesSecondary",
+}
 
 
 @dataclass(frozen=True)
@@ -154,12 +252,27 @@ class Plan:
 
 
 def _document(step: Step) -> dict[str, Any]:
-    names = {"display_name": "displayName", "thumbprint": "sha1Thumbprint"}
-    return {names.get(name, name): None if value == "" else value for name, value in asdict(step).items()}
+    return {_NAMES.get(name, name): None if value == "" else value for name, value in asdict(step).items()}
 
 
 def _without_etag(step: Step) -> Step:
-    return replace(step, etag="") if isinstance(step, UpdateGroup | PutCertificate | Prove) else step
+    dated = UpdateGroup | PutCertificate | Prove | UpdateDevice
+    return replace(step, etag="") if isinstance(step, dated) else step
+
+
+def _changes(display_name: str | None, template: str | None, organization: str | None) -> list[str]:
+    named = {"template": template, "organization": organization}
+    first = [] if display_name is None else [f"display name {display_name!r}"]
+    return first + [f"{name} {value}" for name, value in named.items() if value is not None]
+
+
+def _attached(device: str, *slots: tuple[str, str, str]) -> str:
+    done = [
+        f"{slot} {short(thumbprint)}{f', replacing {short(replaces)}' if replaces else ''}"
+        for slot, thumbprint, replaces in slots
+        if thumbprint
+    ]
+    return f"{device}: attach {'; '.join(done)}"
 
 
 def short(thumbprint: str) -> str:

@@ -152,3 +152,42 @@ def test_a_ledger_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(SettingsError, match="newer version"):
         Ledger(file)
+
+
+def test_an_id_scope_is_kept_per_application_and_the_last_one_counts(ledger: Ledger) -> None:
+    assert ledger.id_scope("https://a") is None
+
+    ledger.keep_id_scope("https://a", "0ne1")
+    ledger.keep_id_scope("https://b", "0ne2")
+    ledger.keep_id_scope("https://a", "0ne3")
+    ledger.keep_id_scope("https://a", "0ne3")
+
+    assert (ledger.id_scope("https://a"), ledger.id_scope("https://b")) == ("0ne3", "0ne2")
+
+
+def test_a_ledger_of_the_first_version_is_taken_over_with_all_it_holds(
+    tmp_path: Path, ca: CertificateAuthority, now: datetime
+) -> None:
+    file = tmp_path / "ledger.db"
+    old = Ledger(file)
+    old.run("x", now).saw(ca.certificate)
+    old.close()
+    db = sqlite3.connect(file)
+    db.executescript("DROP TABLE id_scopes; PRAGMA user_version = 1;")
+    db.close()
+
+    ledger = Ledger(file)
+    ledger.keep_id_scope("https://a", "0ne1")
+
+    assert [entry.subject for entry in ledger.entries()] == ["CN=plant7"]
+    assert ledger.id_scope("https://a") == "0ne1"
+    ledger.close()
+
+
+def test_the_journal_is_read_by_the_names_of_events(ledger: Ledger, now: datetime) -> None:
+    run = ledger.run("x", now)
+    for event in ("begun", "other", "removed"):
+        run.note(event, now)
+
+    assert [event.event for event in ledger.events("removed", "begun")] == ["begun", "removed"]
+    assert len(ledger.events()) == 3
