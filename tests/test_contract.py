@@ -293,10 +293,10 @@ def test_what_the_client_sends_is_valid_by_the_published_contract(name: str, ope
         Client("myapp", token, transport=httpx.MockTransport(answer)) as client,
         pytest.raises(Exception, match="404"),
     ):
-        *ids, component = ids if "Component" in name else (*ids, None)
+        *rest, component = ids if "Component" in name else (*ids, None)
         body = [BODIES[name]] if name in BODIES else []
         named = {} if component is None else {"component": component}
-        result = getattr(getattr(client, resource), method)(*ids, *body, **named)
+        result = getattr(getattr(client, resource), method)(*rest, *body, **named)
         list(result)
 
     openapi.validate_request(Judged(sent[0]))

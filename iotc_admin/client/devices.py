@@ -74,9 +74,7 @@ class Devices(Resource[D], Generic[D]):
         return op.GET_CREDENTIALS(device_id)
 
     @operation
-    def telemetry(
-        self, device_id: str, name: str, component: str | None = None
-    ) -> Call[DeviceTelemetry]:
+    def telemetry(self, device_id: str, name: str, component: str | None = None) -> Call[DeviceTelemetry]:
         """The last value the application has. Raises `NotFound` when there is none."""
         if component is None:
             return op.GET_TELEMETRY(device_id, name)
@@ -92,9 +90,7 @@ class Devices(Resource[D], Generic[D]):
         return op.RUN_COMPONENT_COMMAND(device_id, component, name, body=command)
 
     @paged
-    def commands(
-        self, device_id: str, name: str, component: str | None = None
-    ) -> Call[Page[DeviceCommand]]:
+    def commands(self, device_id: str, name: str, component: str | None = None) -> Call[Page[DeviceCommand]]:
         """The runs of one command so far, as you iterate."""
         if component is None:
             return op.LIST_COMMANDS(device_id, name)

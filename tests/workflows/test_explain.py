@@ -142,8 +142,9 @@ def populate(client: Client, world: World) -> None:
     for number, wanted in enumerate(world.groups):
         fill_group(client, f"group-{number}", wanted, world.groups[:number])
     if world.exists or world.own is not None:
-        named = {"template": world.template} if world.template else {}
-        client.devices.create(DEVICE, Device(enabled=world.enabled, **named))
+        client.devices.create(DEVICE, Device(enabled=world.enabled))
+    if world.template is not None and (world.exists or world.own is not None):
+        client.devices.update(DEVICE, Device(template=world.template))
     if world.own is not None:
         attach(client, world)
 
