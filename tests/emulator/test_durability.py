@@ -11,22 +11,25 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from iotc_admin import ApiToken, CertificateAuthority, Client, Device, workflows
+from iotc_admin.device.connect import connect
 from iotc_admin.emulator import Emulator
-from iotc_admin.errors import SettingsError
+from iotc_admin.errors import IotcError, SettingsError
+from tests.emulator.paho_device import PahoDevice, tls
 from tests.emulator.world import App, Authority
 
 _CHILD = """
 import json, sys, time
 from pathlib import Path
 from iotc_admin.emulator import Emulator
-emulator = Emulator(data_dir=Path(sys.argv[1]), throttle="off").start()
+emulator = Emulator(data_dir=Path(sys.argv[1]), throttle="off", retry_after=0).start()
 print(json.dumps([emulator.app, emulator.api_token, str(emulator.ca_file), emulator.id_scope]), flush=True)
 time.sleep(600)
 """
@@ -60,6 +63,50 @@ def test_without_a_directory_all_is_forgotten() -> None:
     with emulator:
         assert App(emulator).get("/devices/d").status == 404
         assert emulator.api_token != token
+
+
+def test_registrations_survive_kill_minus_nine(tmp_path: Path) -> None:
+    ca = CertificateAuthority.create("plant7", now=datetime.now(UTC))
+    pumps = [ca.issue(f"pump-{number}", now=datetime.now(UTC)) for number in range(20)]
+    child, (app, token, ca_file, _) = _start(tmp_path)
+    with Client(app, ApiToken(token), ca_file=Path(ca_file)) as client:
+        workflows.enroll_group(client, "plant-7", primary=ca)
+        client.devices.create("first", Device())
+        scope = client.devices.get_credentials("first").id_scope
+    done = []
+
+    def register(number: int) -> None:
+        host = app.removeprefix("https://")
+        try:
+            connect(
+                pumps[number],
+                id_scope=scope,
+                dps_host=host,
+                ca_file=Path(ca_file),
+                telemetry=[{"count": number}],
+                sleep=lambda _: None,
+            )
+        except IotcError:
+            return
+        done.append(number)
+
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(register, number) for number in range(20)]
+        while len(done) < 5:
+            time.sleep(0.01)
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        _ = [each.result() for each in waiting]
+    child.stdout.close() if child.stdout else None
+    with Emulator(data_dir=tmp_path, throttle="off") as emulator:
+        application = App(emulator)
+        for number in done:
+            assert application.get(f"/devices/pump-{number}").json["provisioned"] is True
+            assert application.get(f"/devices/pump-{number}/telemetry/count").json["value"] == number
+            context = tls(emulator, pumps[number], tmp_path)
+            again = PahoDevice(emulator, context, f"pump-{number}")
+            assert again.connected
+            again.close()
 
 
 def test_a_directory_is_for_one_emulator_at_a_time(tmp_path: Path) -> None:
