@@ -127,6 +127,8 @@ def test_a_device_cannot_connect_as_another(plant: Plant) -> None:
     plant.connected("pump-2")
     assert plant.connect(identity, "pump-2").connack == 5
     assert plant.connect(identity, username="localhost/pump-2/?api-version=2021-04-12").connack == 5
+    own = "localhost/pump-1/?api-version=2021-04-12"
+    assert plant.connect(identity, "another-client", username=own).connack == 5
 
 
 def test_removing_the_ca_disconnects_nobody(plant: Plant) -> None:
