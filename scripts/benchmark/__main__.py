@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import connecting
 import counting
 import issuing
 import memory
@@ -25,7 +26,7 @@ _MEMORY = Path("/dev/shm")
 
 def main() -> None:
     options = _options()
-    chapters = _chapters(60 if options.long else 20)
+    chapters = _chapters(pace=60, talk=60) if options.long else _chapters()
     figures: list[Figure] = []
     for name in options.only or chapters:
         started = time.monotonic()
@@ -37,14 +38,15 @@ def main() -> None:
     print(written if options.output == "json" else table(figures))
 
 
-def _chapters(seconds: float) -> dict[str, Callable[[Path], Iterator[Figure]]]:
+def _chapters(pace: float = 20, talk: int = 15) -> dict[str, Callable[[Path], Iterator[Figure]]]:
     return {
         "startup": startup.measure,
         "requests": counting.measure,
         "memory": memory.measure,
         "emulator": serving.measure,
+        "devices": partial(connecting.measure, seconds=talk),
         "certificates": issuing.measure,
-        "pace": partial(pacing.measure, seconds=seconds),
+        "pace": partial(pacing.measure, seconds=pace),
     }
 
 
@@ -58,8 +60,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("scripts/bench", description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as JSON too")
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="what is printed")
-    parser.add_argument("--long", action="store_true", help="pace for 60 s instead of 20 s")
-    parser.add_argument("--only", action="append", choices=_chapters(0), help="one chapter; repeatable")
+    parser.add_argument("--long", action="store_true", help="pace and talk for 60 s instead of 20 s and 15 s")
+    parser.add_argument("--only", action="append", choices=_chapters(), help="one chapter; repeatable")
     return parser.parse_args()
 
 

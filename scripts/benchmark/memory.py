@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from figures import Figure
-from processes import CLI, Command, child, door, environment, memory, output_of, server
+from processes import CLI, EMULATOR, Command, child, door, environment, memory, output_of, server
 
 from iotc_admin import (
     ApiToken,
@@ -79,8 +79,8 @@ def _listing(folder: Path, more: Iterable[int]) -> tuple[float, float]:
     """The peak of a client that iterates over all devices, and the emulator's memory after it."""
     state = folder / "state"
     _make_devices(state, more)
-    run = (CLI, "emulator", "run", "--port", "0", "--throttle", "off", "--page-size", "100")
-    with server((*run, "--data-dir", str(state)), environment(folder)) as (ready, pid):
+    run = (*EMULATOR, "--page-size", "100", "--data-dir", str(state))
+    with server(run, environment(folder)) as (ready, pid):
         found = {
             "IOTC_APP": ready["app"],
             "IOTC_API_TOKEN": ready["apiToken"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from typing import IO, Any
 from iotc_admin.emulator import Emulator
 
 CLI = str(Path(sys.executable).with_name("iotc-admin"))
+EMULATOR = (CLI, "emulator", "run", "--port", "0", "--mqtt-port", "0", "--throttle", "off")
 Command = tuple[str, ...]
 
 
@@ -82,6 +84,21 @@ def memory(pid: int) -> float:
     """The resident memory of a running process now, MB."""
     status = Path(f"/proc/{pid}/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
+
+
+def processor(pid: int) -> float:
+    """The processor time that a running process has taken, its threads' included, seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def allow_files(count: int) -> None:
+    """Let each process that is started from now on have so many files open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY != hard < count:
+        raise RuntimeError(f"ulimit -n is {hard}: {count} open files are needed")
+    if resource.RLIM_INFINITY != soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
 
 def _ready(stream: IO[str] | None) -> dict[str, Any]:

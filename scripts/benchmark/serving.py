@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from figures import Figure
-from processes import CLI, child, environment, medians, output_of, server, silently
+from processes import CLI, EMULATOR, child, environment, medians, output_of, server, silently
 
 _SECONDS = 1.0
 _ROUNDS = 3
@@ -17,9 +17,8 @@ _KINDS = {"GET group": ("GET", "/api/enrollmentGroups/plant"), "PUT device": ("P
 
 def measure(folder: Path) -> Iterator[Figure]:
     env = environment(folder)
-    plain = _plain_certificate(folder, env)
-    run = (CLI, "emulator", "run", "--port", "0", "--throttle", "off")
-    with server(run, env) as (emulator, _), server(child("plain_server", *plain), env) as (idle, _):
+    plain = plain_certificate(folder, env)
+    with server(EMULATOR, env) as (emulator, _), server(child("plain_server", *plain), env) as (idle, _):
         ours = env | {
             "IOTC_APP": emulator["app"],
             "IOTC_API_TOKEN": emulator["apiToken"],
@@ -42,7 +41,8 @@ def _rate(connections: int, method: str, path: str, env: dict[str, str]) -> floa
     return float(output_of(child("load", _SECONDS, connections, method, path), env))
 
 
-def _plain_certificate(folder: Path, env: dict[str, str]) -> tuple[str, str]:
+def plain_certificate(folder: Path, env: dict[str, str]) -> tuple[str, str]:
+    """The files of a self-signed server certificate and its key."""
     certificate, key = str(folder / "plain.pem"), str(folder / "plain.key")
     line = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=localhost"
     names = ("-addext", "subjectAltName=DNS:localhost", "-out", certificate, "-keyout", key)
