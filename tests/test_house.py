@@ -36,6 +36,7 @@ COMMANDS = {
     "cert": "root intermediate device sign verification show check",
     "group": "create list show update delete set-cert code verify remove-cert",
     "device": "create show list update delete attach-cert detach-cert credentials telemetry connect explain",
+    "breach": "contain replace release report",
     "ledger": "import list export",
     "emulator": "run exec",
 }

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 LARGEST_MESSAGE: Final = 256 * 1024
 LARGEST_TWIN: Final = 32 * 1024
+DEEPEST: Final = 10
+"""How deep objects and lists may be nested in a twin, and in telemetry of which the last value is kept."""
 SEPARATOR: Final = "\n"
 """Between the parts of an id in the store; no id that travels in a path or a topic holds it."""
 
@@ -62,6 +64,8 @@ def take_telemetry(state: State, device_id: str, payload: bytes, properties: Map
     """Keeps the last value of everything that a JSON object names; other payloads are just messages."""
     now, component = state.clock.now(), properties.get(_COMPONENT, "")
     for name, value in _named_values(payload).items():
+        if deeper_than(DEEPEST, value):
+            continue
         record = TelemetryRecord(value=value, timestamp=now)
         state.telemetry.put(SEPARATOR.join((device_id, component, name)), record)
     return Message(device_id, payload, dict(properties), component, now)
@@ -118,7 +122,19 @@ def _merged(before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, An
     if len(json.dumps(after)) > LARGEST_TWIN:
         message = "the twin would be larger than 32 KB"
         raise ValueError(message)
+    if deeper_than(DEEPEST, after):
+        message = f"the twin would be nested deeper than {DEEPEST} levels"
+        raise ValueError(message)
     return after
+
+
+def deeper_than(levels: int, value: Any) -> bool:
+    """Whether a JSON value nests objects and lists in more levels than these."""
+    layer = [value]
+    for _ in range(levels):
+        inner = (each for each in layer if isinstance(each, dict | list))
+        layer = [below for each in inner for below in (each.values() if isinstance(each, dict) else each)]
+    return any(isinstance(each, dict | list) for each in layer)
 
 
 def _named_values(payload: bytes) -> dict[str, Any]:

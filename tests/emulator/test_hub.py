@@ -30,6 +30,8 @@ from tests.conftest import InProcess, operator
 from tests.emulator.paho_device import PahoDevice, properties_of, tls
 
 DESIRED = "$iothub/twin/PATCH/properties/desired/"
+# Deeper than a store may be able to read again.
+DEEP = b'{"a":' * 300 + b"1" + b"}" * 300
 EVERYTHING = (
     "$iothub/twin/res/#",
     f"{DESIRED}#",
@@ -225,6 +227,20 @@ def test_what_is_no_json_is_a_message_all_the_same(plant: Plant) -> None:
     assert [each.payload for each in plant.emulator.control.messages("pump-1")] == [b"\xff\xfe"]
 
 
+def test_values_nested_beyond_measure_are_messages_only(plant: Plant) -> None:
+    device = plant.connected()
+    device.telemetry(DEEP)
+    device.telemetry({"a": {"b": {"c": [1]}}})
+    assert len(plant.emulator.control.messages("pump-1")) == 2
+    assert plant.client.devices.telemetry("pump-1", "a").value == {"b": {"c": [1]}}
+    with pytest.raises(ServiceError) as refused:
+        plant.client.devices.update_properties(
+            "pump-1", DevicePropertiesPatch.model_validate_json(b'{"a":' * 20 + b"1" + b"}" * 20)
+        )
+    assert refused.value.status == 422
+    plant.register(plant.issue())
+
+
 def test_the_twin_counts_its_versions(plant: Plant) -> None:
     device = plant.connected()
     device.subscribe(*EVERYTHING)
@@ -270,7 +286,7 @@ def test_rest_shows_what_is_reported_under_what_is_wished(plant: Plant) -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", [b"no json", b"[]", b"[" * 100_000, json.dumps({"a": "x" * 40_000}).encode()]
+    "payload", [DEEP, b"no json", b"[]", b"[" * 100_000, json.dumps({"a": "x" * 40_000}).encode()]
 )
 def test_a_report_that_cannot_be_kept_is_answered_400(plant: Plant, payload: bytes) -> None:
     device = plant.connected()
