@@ -109,13 +109,13 @@ def _message(ctx: typer.Context, text: str | None) -> dict[str, Any] | None:
 
 
 def _identity(device_id: str, cert: str, key: str | None, key_password_file: str | None) -> DeviceIdentity:
-    from iotc_admin.pki.description import common_name
+    from iotc_admin.pki.description import common_name, names_device
     from iotc_admin.pki.identity import DeviceIdentity
 
     identity = DeviceIdentity.load(cert, key, password=password(key_password_file))
     name = common_name(identity.certificate)
     # DPS ignores case in registration ids, so it is left to decide.
-    if name is None or name.lower() != device_id.lower():
+    if not names_device(identity.certificate, device_id):
         said = "has no common name" if name is None else f"has the common name {name!r}"
         raise NotAllowedHere(
             f"{cert} {said}, not {device_id!r}: it is another device's",

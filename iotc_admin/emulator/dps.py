@@ -16,8 +16,9 @@ from uuid import uuid4
 
 from iotc_admin.emulator.assignment import HUB_HOST, Arrival, assign
 from iotc_admin.emulator.exchange import JSON, Reply
+from iotc_admin.emulator.hub import is_text
 from iotc_admin.emulator.matching import INVALID, NoMatch
-from iotc_admin.pki.description import common_name, sha1_thumbprint, sha256_thumbprint
+from iotc_admin.pki.description import names_device, sha1_thumbprint, sha256_thumbprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +101,7 @@ def _ids(state: State, request: Request) -> list[str]:
         raise Refusal(400004, "Invalid RegistrationId.")
     if not request.chain:
         raise Refusal(401000, "Unauthorized: the connection came without a client certificate.")
-    if (common_name(request.chain[0]) or "").lower() != registration_id.lower():
+    if not names_device(request.chain[0], registration_id):
         raise NoMatch(INVALID)
     return [registration_id, *rest]
 
@@ -177,5 +178,7 @@ def _payload(request: Request, registration_id: str) -> dict[str, Any]:
     named = body.get("registrationId", registration_id)
     if not isinstance(named, str) or named.lower() != registration_id.lower():
         raise Refusal(400004, "Invalid RegistrationId: the body names another one than the path.")
+    if not is_text(body):
+        raise Refusal(400000, "The body holds what is no Unicode text.")
     payload = body.get("payload")
     return payload if isinstance(payload, dict) else {}

@@ -64,7 +64,7 @@ def take_telemetry(state: State, device_id: str, payload: bytes, properties: Map
     """Keeps the last value of everything that a JSON object names; other payloads are just messages."""
     now, component = state.clock.now(), properties.get(_COMPONENT, "")
     for name, value in _named_values(payload).items():
-        if deeper_than(DEEPEST, value):
+        if deeper_than(DEEPEST, value) or not is_text([component, name, value]):
             continue
         record = TelemetryRecord(value=value, timestamp=now)
         state.telemetry.put(SEPARATOR.join((device_id, component, name)), record)
@@ -122,10 +122,22 @@ def _merged(before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, An
     if len(json.dumps(after)) > LARGEST_TWIN:
         message = "the twin would be larger than 32 KB"
         raise ValueError(message)
+    if not is_text(after):
+        message = "the twin would hold what is no Unicode text"
+        raise ValueError(message)
     if deeper_than(DEEPEST, after):
         message = f"the twin would be nested deeper than {DEEPEST} levels"
         raise ValueError(message)
     return after
+
+
+def is_text(value: Any) -> bool:
+    """Whether all text in a JSON value can be written as UTF-8: halves of surrogate pairs cannot."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def deeper_than(levels: int, value: Any) -> bool:

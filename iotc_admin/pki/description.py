@@ -97,6 +97,14 @@ def common_name(certificate: x509.Certificate | x509.CertificateSigningRequest) 
     return str(found[0].value) if found else None
 
 
+def names_device(certificate: x509.Certificate, device_id: str) -> bool:
+    """Whether its one CN is this id, but for the case of ASCII letters."""
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    # Beyond ASCII, different letters may have the same lower case: the Kelvin sign is no k.
+    same = [str(each.value).isascii() and str(each.value).lower() == device_id.lower() for each in names]
+    return same == [True]
+
+
 def is_ca(certificate: x509.Certificate) -> bool:
     """True when basicConstraints says CA."""
     constraints = extension(certificate, x509.BasicConstraints)

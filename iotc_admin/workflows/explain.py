@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from iotc_admin.contract.enrollment_groups import Slot
 from iotc_admin.errors import NotFound
 from iotc_admin.pki.chain import build_chain, is_self_signed, signed_by
-from iotc_admin.pki.description import common_name, is_ca, key_usage, path_length, sha1_thumbprint
+from iotc_admin.pki.description import (
+    common_name,
+    is_ca,
+    key_usage,
+    names_device,
+    path_length,
+    sha1_thumbprint,
+)
 from iotc_admin.pki.names import DEVICE_ID_RULE, fault_of_device_id
 from iotc_admin.workflows.look import group_view, look_at_attestation, look_at_device
 
@@ -103,7 +110,7 @@ def explain_provisioning(
 
 def _judge_leaf(device_id: str, leaf: x509.Certificate, now: datetime) -> None:
     name = common_name(leaf)
-    if (name or "").lower() != device_id.lower():
+    if not names_device(leaf, device_id):
         raise _Verdict(
             None,
             f"the certificate is for {name or 'nobody: it has no common name'}, not for {device_id}",

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
 
 from iotc_admin.emulator import Switches
 from tests.emulator.arrival import Arriving, attest, issued, self_signed, verified
@@ -197,6 +198,24 @@ def test_the_name_in_the_certificate_is_the_registration_id(app: App, root: Auth
     assert Arriving(app, (root.sign("PUMP-1"),), "pump-1").register()["deviceId"] == "pump-1"
 
 
+def test_a_letter_that_only_looks_alike_is_another_name(app: App, root: Authority) -> None:
+    verified(app, "plant-7", root)
+    assert Arriving(app, (root.sign("\u212ailn-1"),), "kiln-1").refusal() == INVALID
+
+
+def test_two_names_are_no_name(app: App, root: Authority) -> None:
+    verified(app, "plant-7", root)
+    names = [x509.NameAttribute(NameOID.COMMON_NAME, each) for each in ("pump-1", "pump-2")]
+    double = constrain(root, "any", subject=x509.Name(names), ca=False)
+    assert Arriving(app, (double.certificate,)).refusal() == INVALID
+
+
+def test_text_that_is_no_unicode_is_refused(app: App, root: Authority) -> None:
+    verified(app, "plant-7", root)
+    raw = b'{"registrationId": "pump-1", "payload": {"modelId": "\\ud800"}}'
+    assert issued(app, root).put(raw=raw).json["errorCode"] == 400000
+
+
 def test_an_individual_enrollment_goes_before_groups(app: App, root: Authority) -> None:
     verified(app, "plant-7", root)
     own, spare = self_signed(), self_signed()
@@ -324,18 +343,20 @@ def constrain(
     path_length: int | None = None,
     key: Authority | None = None,
     start: timedelta = timedelta(minutes=-5),
+    subject: x509.Name | None = None,
+    ca: bool = True,
 ) -> Authority:
     """A CA below `issuer` with a path length, or `issuer` itself anew under its own key."""
     own = key or authority(name)
     certificate = (
         x509.CertificateBuilder()
-        .subject_name(own.certificate.subject)
+        .subject_name(subject or own.certificate.subject)
         .issuer_name(issuer.certificate.subject)
         .public_key(own.key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(datetime.now(UTC) + start)
         .not_valid_after(datetime.now(UTC) + timedelta(days=100))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=path_length), critical=True)
         .sign(issuer.key, hashes.SHA256())
     )
     return Authority(certificate, own.key)

@@ -241,6 +241,15 @@ def test_values_nested_beyond_measure_are_messages_only(plant: Plant) -> None:
     plant.register(plant.issue())
 
 
+def test_text_that_is_no_unicode_is_not_kept(plant: Plant) -> None:
+    device = plant.connected()
+    device.subscribe(*EVERYTHING)
+    device.telemetry(b'{"a": "\\ud800", "b": 1}')
+    assert plant.client.devices.telemetry("pump-1", "b").value == 1
+    device.publish("$iothub/twin/PATCH/properties/reported/?$rid=9", b'{"a": "\\ud800"}')
+    assert device.next("$iothub/twin/res/400/")[0] == "$iothub/twin/res/400/?$rid=9"
+
+
 def test_the_twin_counts_its_versions(plant: Plant) -> None:
     device = plant.connected()
     device.subscribe(*EVERYTHING)
