@@ -66,7 +66,6 @@ def _add_noun(name: str, purpose: str) -> None:
 _add_noun("cert", "Certificates and keys, without any network.")
 _add_noun("group", "Enrollment groups and the CA certificates in their slots.")
 _add_noun("device", "Devices and their own certificates (individual enrollment).")
-_add_noun("breach", "Certificates that are no longer to be trusted: contain, replace, release, report.")
 _add_noun("ledger", "The certificates behind the thumbprints, and the journal of runs.")
 _add_noun("emulator", "A stand-in for IoT Central that really validates.")
 

@@ -1,18 +1,16 @@
-"""Hides a hub's two ways in for telemetry and properties: HTTPS requests, or one MQTT connection."""
+"""Hides a hub's two ways in for telemetry: HTTPS requests, or one MQTT connection."""
 
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote
 
 from iotc_admin.device import refusals
-from iotc_admin.device.answer import Answer
 from iotc_admin.device.endpoint import DPS_HOST, Transport, hub_device_id, hub_name
 from iotc_admin.device.https import HttpsPeer
 from iotc_admin.device.mqtt import MqttSession, Visitor
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from iotc_admin.pki.identity import DeviceIdentity
 
 SEND: Final = "send telemetry"
-REPORT: Final = "report properties"
 OPEN: Final = "connect to the hub"
 _HTTPS_VERSION: Final = "2020-03-13"
 _MQTT_VERSION: Final = "2021-04-12"
@@ -35,22 +32,13 @@ _HEADERS: Final = {
     "iothub-contentencoding": "utf-8",
 }
 _TAKEN: Final = 204
-_MERGED: Final = (200, 204)
-_TWIN_ANSWERS: Final = "$iothub/twin/res/#"
-_TWIN_ANSWER: Final = re.compile(r"\$iothub/twin/res/([0-9]{3})/\?(.*)", re.DOTALL)
 
 
 class Hub(Protocol):
-    """A hub that takes one device's telemetry and properties."""
+    """A hub that takes one device's telemetry."""
 
     def send(self, message: Mapping[str, object]) -> None:
         """Sends one message as JSON and waits until the hub has taken it."""
-
-    def report(self, properties: Mapping[str, object]) -> None:
-        """Merges into the reported properties of the twin, and waits until the hub has done so.
-
-        Over HTTPS a hub has no twin: there the same values go as telemetry.
-        """
 
 
 @contextmanager
@@ -118,9 +106,6 @@ class _OverHttps:
         content = body(message)
         twice(lambda: self._once(content), self._sleep)
 
-    def report(self, properties: Mapping[str, object]) -> None:
-        self.send(properties)
-
     def _once(self, content: bytes) -> None:
         path = f"devices/{quote(self._device_id, safe='')}/messages/events?api-version={_HTTPS_VERSION}"
         answer = self._peer.send(SEND, "POST", path, content, _HEADERS)
@@ -138,7 +123,6 @@ class _OverMqtt:
         self._model_id = model_id
         self._sleep = sleep
         self._session: MqttSession | None = None
-        self._asked = 0
 
     def open(self) -> None:
         """Connects, unless it is connected."""
@@ -151,26 +135,7 @@ class _OverMqtt:
 
     def send(self, message: Mapping[str, object]) -> None:
         content = body(message)
-        topic = f"devices/{self._device_id}/messages/events/%24.ct=application%2Fjson&%24.ce=utf-8"
-        self._twice(lambda session: session.publish(topic, content, SEND))
-
-    def report(self, properties: Mapping[str, object]) -> None:
-        content = body(properties)
-        self._twice(lambda session: self._report(session, content))
-
-    def _report(self, session: MqttSession, content: bytes) -> None:
-        session.subscribe(_TWIN_ANSWERS, REPORT)
-        self._asked += 1
-        rid = str(self._asked)
-        message = session.ask(
-            f"$iothub/twin/PATCH/properties/reported/?$rid={rid}",
-            content,
-            REPORT,
-            wanted=lambda each: _status_of(each.topic, rid) is not None,
-        )
-        answer = Answer(_status_of(message.topic, rid) or 0, message.payload)
-        if answer.status not in _MERGED:
-            raise refusals.of_answer("hub", answer, self._device_id, REPORT)
+        twice(lambda: self._once(content), self._sleep)
 
     def _opened(self) -> MqttSession:
         if self._session is None:
@@ -180,12 +145,10 @@ class _OverMqtt:
             self._session = session
         return self._session
 
-    def _twice(self, once: Callable[[MqttSession], None]) -> None:
-        twice(lambda: self._once(once), self._sleep)
-
-    def _once(self, once: Callable[[MqttSession], None]) -> None:
+    def _once(self, content: bytes) -> None:
+        topic = f"devices/{self._device_id}/messages/events/%24.ct=application%2Fjson&%24.ce=utf-8"
         try:
-            once(self._opened())
+            self._opened().publish(topic, content, SEND)
         except NoAnswer:
             # A hub ends silent or old connections as a matter of course: the repeat begins with a new one.
             self.close()
@@ -195,9 +158,3 @@ class _OverMqtt:
     def _username(self) -> str:
         start = f"{self._host}/{self._device_id}/?api-version={_MQTT_VERSION}&DeviceClientType=iotc-admin"
         return f"{start}&model-id={quote(self._model_id, safe='')}" if self._model_id else start
-
-
-def _status_of(topic: str, rid: str) -> int | None:
-    """The status in the answer to this request; None in any other message."""
-    found = _TWIN_ANSWER.fullmatch(topic)
-    return int(found[1]) if found and parse_qs(found[2]).get("$rid") == [rid] else None

@@ -11,7 +11,7 @@ from iotc_admin.errors import IotcError
 
 @dataclass(frozen=True)
 class Step:
-    """`name` is register, poll, connect or telemetry; in a renewal also keep, report, commit and give up."""
+    """`name` is register, poll, connect or telemetry."""
 
     name: str
     milliseconds: int

@@ -82,7 +82,7 @@ class TlsObject:
         """As of `ssl.SSLObject`: nothing, rather than an error, after the peer's farewell."""
         try:
             data = self._run(self._connection.recv, min(size, _CHUNK))
-        except SSL.ZeroReturnError:
+        except ssl.SSLZeroReturnError:
             return b"" if buffer is None else 0
         if buffer is None:
             return data
@@ -122,8 +122,8 @@ class TlsObject:
             return step(*arguments)
         except SSL.WantReadError as more:
             raise ssl.SSLWantReadError from more
-        except SSL.ZeroReturnError:
-            raise
+        except SSL.ZeroReturnError as farewell:
+            raise ssl.SSLZeroReturnError from farewell
         except SSL.Error as failure:
             raise ssl.SSLError(1, f"[SSL] {failure}") from failure
         finally:

@@ -13,10 +13,6 @@ if TYPE_CHECKING:
         carry_out_attachment,
         plan_attachment,
     )
-    from iotc_admin.workflows.breach import contain, plan_containment, plan_release, release
-    from iotc_admin.workflows.breach_journal import Breach, Journal
-    from iotc_admin.workflows.breach_replace import Replacement, plan_replacement, replace_certificates
-    from iotc_admin.workflows.breach_report import breach_document
     from iotc_admin.workflows.enroll import Enrollment, carry_out, enroll_group, plan_enrollment
     from iotc_admin.workflows.explain import Explanation, explain_provisioning
     from iotc_admin.workflows.scope import find_id_scope
@@ -25,10 +21,6 @@ if TYPE_CHECKING:
 _HOMES: Final = {
     "apply": ("Outcome",),
     "attach": ("Attachment", "attach_certificates", "carry_out_attachment", "plan_attachment"),
-    "breach": ("contain", "plan_containment", "plan_release", "release"),
-    "breach_journal": ("Breach", "Journal"),
-    "breach_replace": ("Replacement", "plan_replacement", "replace_certificates"),
-    "breach_report": ("breach_document",),
     "enroll": ("Enrollment", "carry_out", "enroll_group", "plan_enrollment"),
     "explain": ("Explanation", "explain_provisioning"),
     "scope": ("find_id_scope",),
@@ -36,27 +28,17 @@ _HOMES: Final = {
 
 __all__ = [
     "Attachment",
-    "Breach",
     "Enrollment",
     "Explanation",
-    "Journal",
     "Outcome",
-    "Replacement",
     "attach_certificates",
-    "breach_document",
     "carry_out",
     "carry_out_attachment",
-    "contain",
     "enroll_group",
     "explain_provisioning",
     "find_id_scope",
     "plan_attachment",
-    "plan_containment",
     "plan_enrollment",
-    "plan_release",
-    "plan_replacement",
-    "release",
-    "replace_certificates",
 ]
 
 

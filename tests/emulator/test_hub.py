@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -479,3 +480,24 @@ def test_https_takes_messages_by_the_same_rules(plant: Plant) -> None:
     assert plant.client.devices.telemetry("pump-1", "temperature").value == 9
     message = plant.emulator.control.messages("pump-1")[0]
     assert message.properties == {"$.ct": "application/json", "shift": "night"}
+
+
+def test_a_farewell_in_the_middle_of_a_handshake_is_no_news(
+    plant: Plant, caplog: pytest.LogCaptureFixture
+) -> None:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = plant.context(None).wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    close_notify = bytes([21, 3, 3, 0, 2, 1, 0])
+    with socket.create_connection(("localhost", plant.emulator.mqtt_port), timeout=5) as raw:
+        raw.sendall(close_notify)
+        assert raw.recv(100) is not None
+    with socket.create_connection(("localhost", plant.emulator.mqtt_port), timeout=5) as raw:
+        raw.sendall(outgoing.read())
+        raw.recv(10_000)
+        raw.sendall(close_notify)
+        while raw.recv(10_000):
+            pass
+    assert plant.connected().connected
+    assert caplog.records == []
