@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import logging
 import os
 import tomllib
@@ -138,6 +139,18 @@ class Session:
     def run(self) -> Run:
         """This run, as the ledger is to record it."""
         return self.ledger().run(self.command, self.started)
+
+    @property
+    def actor(self) -> str:
+        """Who does it, for the journal: the user of this machine, and the name of the API token."""
+        from iotc_admin.client.credentials import ApiToken
+
+        try:
+            user = getpass.getuser()
+        except (OSError, KeyError):
+            user = "unknown user"
+        text = self._token()
+        return f"{user} (API token {ApiToken(text).name})" if text else user
 
     @property
     def named_ledger(self) -> Path | None:
