@@ -21,6 +21,7 @@ from iotc_admin.workflows import device_steps
 from iotc_admin.workflows.look import GroupView, SlotView, look_at_group, look_at_slot
 from iotc_admin.workflows.plan import (
     AskForCode,
+    ConfirmVerified,
     CreateDevice,
     CreateGroup,
     DeleteDevice,
@@ -32,6 +33,7 @@ from iotc_admin.workflows.plan import (
     PutCertificate,
     RemoveAttestation,
     RemoveCertificate,
+    SlotStep,
     Step,
     SubmitProof,
     UpdateDevice,
@@ -95,14 +97,42 @@ def _do(
     etags: dict[tuple[str, Slot], str],
     codes: dict[Slot, str],
 ) -> None:
-    groups = client.enrollment_groups
     match step:
         case CreateGroup():
             _create(step, client)
         case UpdateGroup():
             _update(step, client)
         case DeleteGroup():
-            groups.delete(step.group)
+            client.enrollment_groups.delete(step.group)
+        case (
+            PutCertificate()
+            | Prove()
+            | AskForCode()
+            | SubmitProof()
+            | RemoveCertificate()
+            | ConfirmVerified()
+        ):
+            _do_in_slot(step, client, hands, etags, codes)
+        case (
+            CreateDevice()
+            | UpdateDevice()
+            | DeleteDevice()
+            | PutAttestation()
+            | PatchAttestation()
+            | RemoveAttestation()
+        ):
+            device_steps.do(step, client, hands.certificates)
+
+
+def _do_in_slot(
+    step: SlotStep,
+    client: Client,
+    hands: Hands,
+    etags: dict[tuple[str, Slot], str],
+    codes: dict[Slot, str],
+) -> None:
+    groups = client.enrollment_groups
+    match step:
         case PutCertificate():
             etags[step.group, step.slot] = _put(step, client, hands)
         case Prove():
@@ -116,15 +146,8 @@ def _do(
             submit(client, step.group, step.slot, hands.proof, step.thumbprint)
         case RemoveCertificate():
             _remove(step, client)
-        case (
-            CreateDevice()
-            | UpdateDevice()
-            | DeleteDevice()
-            | PutAttestation()
-            | PatchAttestation()
-            | RemoveAttestation()
-        ):
-            device_steps.do(step, client, hands.certificates)
+        case ConfirmVerified():
+            _confirm(step, client)
 
 
 def _create(step: CreateGroup, client: Client) -> None:
@@ -206,6 +229,16 @@ def _changed(step: PutCertificate, view: SlotView | None) -> PlanOutdated | None
     before = f"held {short(step.replaces)} (etag {step.etag})" if step.replaces else "was empty"
     message = f"{step.group}/{step.slot} {before} and {now} by now"
     return PlanOutdated(message, hint=f"look at it: iotc-admin group show {step.group}")
+
+
+def _confirm(step: ConfirmVerified, client: Client) -> None:
+    view = look_at_slot(client, step.group, step.slot)
+    if view is not None and view.verified and view.thumbprint == step.thumbprint:
+        return
+    holds = f"holds {short(view.thumbprint)}" if view else "is empty"
+    now = f"{holds}, unverified" if view and not view.verified else holds
+    message = f"{step.group}/{step.slot} {now} by now, not {short(step.thumbprint)}, verified"
+    raise PlanOutdated(message, hint=f"look at it: iotc-admin group show {step.group}")
 
 
 def _remove(step: RemoveCertificate, client: Client) -> None:
