@@ -69,20 +69,29 @@ class Outcome:
     codes: Mapping[Slot, str] = field(default_factory=dict)
 
 
+@dataclass
+class _Memory:
+    """What earlier steps of the same plan leave for later ones."""
+
+    etags: dict[tuple[str, Slot], str] = field(default_factory=dict)
+    codes: dict[Slot, str] = field(default_factory=dict)
+    created: set[str] = field(default_factory=set)
+    """Groups; nobody else knows of their slots yet."""
+
+
 def apply(plan: Plan, client: Client, hands: Hands) -> Outcome:
     """Carry out a plan, step by step.
 
     Raises `PlanOutdated` where the application is not as the plan supposes; the steps before that are done.
     """
-    etags: dict[tuple[str, Slot], str] = {}
-    codes: dict[Slot, str] = {}
+    memory = _Memory()
     for step in plan.steps:
         # Before and after: what was begun stands in the journal even if its answer is lost.
         _note(hands, f"begin: {step}", client)
-        _do(step, client, hands, etags, codes)
+        _do(step, client, hands, memory)
         _note(hands, f"done: {step}", client)
         hands.told(step)
-    return Outcome(plan.steps, codes)
+    return Outcome(plan.steps, memory.codes)
 
 
 def _note(hands: Hands, event: str, client: Client) -> None:
@@ -90,16 +99,11 @@ def _note(hands: Hands, event: str, client: Client) -> None:
         hands.run.note(event, client.now(), app=client.app)
 
 
-def _do(
-    step: Step,
-    client: Client,
-    hands: Hands,
-    etags: dict[tuple[str, Slot], str],
-    codes: dict[Slot, str],
-) -> None:
+def _do(step: Step, client: Client, hands: Hands, memory: _Memory) -> None:
     match step:
         case CreateGroup():
             _create(step, client)
+            memory.created.add(step.group)
         case UpdateGroup():
             _update(step, client)
         case DeleteGroup():
@@ -112,7 +116,7 @@ def _do(
             | RemoveCertificate()
             | ConfirmVerified()
         ):
-            _do_in_slot(step, client, hands, etags, codes)
+            _do_in_slot(step, client, hands, memory)
         case (
             CreateDevice()
             | UpdateDevice()
@@ -124,23 +128,21 @@ def _do(
             device_steps.do(step, client, hands.certificates)
 
 
-def _do_in_slot(
-    step: SlotStep,
-    client: Client,
-    hands: Hands,
-    etags: dict[tuple[str, Slot], str],
-    codes: dict[Slot, str],
-) -> None:
+def _do_in_slot(step: SlotStep, client: Client, hands: Hands, memory: _Memory) -> None:
     groups = client.enrollment_groups
     match step:
         case PutCertificate():
-            etags[step.group, step.slot] = _put(step, client, hands)
+            if step.group not in memory.created and not step.replaces:
+                _confirm_empty(step, client)
+            memory.etags[step.group, step.slot] = _put(step, client, hands)
         case Prove():
-            etag = etags.get((step.group, step.slot), step.etag)
+            etag = memory.etags.get((step.group, step.slot), step.etag)
             authority = hands.authorities[step.thumbprint]
             prove(client, step.group, step.slot, authority, thumbprint=step.thumbprint, etag=etag)
         case AskForCode():
-            codes[step.slot] = groups.generate_verification_code(step.group, step.slot).verification_code
+            memory.codes[step.slot] = groups.generate_verification_code(
+                step.group, step.slot
+            ).verification_code
         case SubmitProof():
             assert hands.proof is not None, "a plan that submits a proof comes with one"  # noqa: S101
             submit(client, step.group, step.slot, hands.proof, step.thumbprint)
@@ -213,6 +215,13 @@ def _put(step: PutCertificate, client: Client, hands: Hands) -> str:
     if step.attest:
         _check_attested(step, client)
     return answer.etag or ""
+
+
+def _confirm_empty(step: PutCertificate, client: Client) -> None:
+    # An empty slot has no etag to hold against: what somebody else put there must not be overwritten.
+    changed = _changed(step, look_at_slot(client, step.group, step.slot))
+    if changed is not None:
+        raise changed
 
 
 def _check_attested(step: PutCertificate, client: Client) -> None:
