@@ -311,6 +311,33 @@ def test_the_new_ca_is_looked_at_once_more_before_the_old_one_goes(
 
 
 @pytest.mark.usefixtures("group")
+def test_the_old_ca_is_looked_at_once_more_before_the_new_one_goes_again(
+    client: Client, ledger: Ledger, new: CertificateAuthority
+) -> None:
+    started(client, ledger, new)
+    progress = look(client, ledger, GROUP, all_of())
+    plan = plan_abortion(client, ledger, progress, listed=True)
+    client.enrollment_groups.delete_certificate(GROUP, P)
+
+    with pytest.raises(PlanOutdated, match="is empty by now"):
+        abort(client, progress, plan, scribe(client, ledger))
+
+    assert slots(client) == {P: None, S: verified(new)}
+
+
+@pytest.mark.usefixtures("group")
+def test_what_was_noted_once_is_not_noted_again(
+    client: Client, ledger: Ledger, new: CertificateAuthority
+) -> None:
+    for _ in range(3):
+        started(client, ledger, new)
+        note_progress(look(client, ledger, GROUP, all_of("pump-1")), scribe(client, ledger))
+
+    lines = [each.event for each in ledger.events() if each.event.startswith("roll ")]
+    assert lines == ["roll prepared", "roll staged", "roll verified", "roll overlapping"]
+
+
+@pytest.mark.usefixtures("group")
 def test_half_of_the_overlap_over_is_warned_of(
     emulator: Emulator, ledger: Ledger, new: CertificateAuthority
 ) -> None:
