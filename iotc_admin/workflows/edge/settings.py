@@ -1,0 +1,94 @@
+"""What a device's configuration file is to say, independent of its format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+from iotc_admin.errors import SettingsError
+from iotc_admin.workflows.edge.format import DPS_ENDPOINT, PKCS11_LIBRARY, Format, where
+from iotc_admin.workflows.edge.rendering import render
+
+PKCS11: Final = "pkcs11:"
+
+
+@dataclass(frozen=True)
+class EdgeSettings:
+    """An X.509 identity that provisions through DPS. Files are named by URIs, as the device finds them.
+
+    Without `registration_id` the runtime takes the common name of the certificate.
+    """
+
+    id_scope: str
+    identity_cert: str
+    identity_pk: str
+    registration_id: str | None = None
+    global_endpoint: str = DPS_ENDPOINT
+    hostname: str | None = None
+    edge_ca_cert: str | None = None
+    edge_ca_pk: str | None = None
+    trust_bundle: str | None = None
+    pkcs11_library: str | None = None
+
+    def render(self, format: Format) -> str:
+        """The text of the file. SettingsError for what this format cannot say."""
+        return render(self._data(format), format)
+
+    def _data(self, format: Format) -> dict[str, Any]:
+        # The order of the file is the order of these lines.
+        first = {"auto_reprovisioning_mode": "Dynamic"} if format is Format.TOML else {}
+        data: dict[str, Any] = {**({"hostname": self.hostname} if self.hostname else {}), **first}
+        values: dict[str, str | None] = {
+            "trust_bundle": self.trust_bundle,
+            "source": "dps",
+            "global_endpoint": self.global_endpoint,
+            "id_scope": self.id_scope,
+            "method": "x509",
+            "registration_id": self.registration_id,
+            "identity_cert": self.identity_cert,
+            "identity_pk": self.identity_pk,
+            "edge_ca_cert": self.edge_ca_cert,
+            "edge_ca_pk": self.edge_ca_pk,
+        }
+        for setting, value in values.items():
+            if value is not None:
+                put(data, where(setting, format), value)
+        if self.pkcs11_library:
+            put(data, PKCS11_LIBRARY, self.pkcs11_library)
+        if format is Format.YAML:
+            data["provisioning"]["dynamic_reprovisioning"] = True
+        return data
+
+
+def put(data: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    """Set a value, with the tables around it."""
+    *tables, name = path
+    for each in tables:
+        data = data.setdefault(each, {})
+    data[name] = value
+
+
+def uri_of(path: str) -> str:
+    """The file URI of an absolute path, Windows' too; a URI stays as it is. SettingsError for a relative one."""
+    if path.startswith((PKCS11, "file:")):
+        return path
+    windows = PureWindowsPath(path)
+    if windows.drive:
+        text = "/" + windows.as_posix()
+    elif path.startswith("/"):
+        text = path
+    else:
+        message = f"{path!r} is a relative path, and the runtime has no folder to start from"
+        raise SettingsError(message, hint="name the file by its absolute path on the device")
+    return "file://" + quote(text, safe="/:" if windows.drive else "/", errors="surrogatepass")
+
+
+def path_of(uri: str) -> Path | None:
+    """The file that a file URI or an absolute path names; None for anything else."""
+    if uri.startswith("/"):
+        return Path(uri)
+    if not uri.startswith("file:///"):
+        return None
+    return Path(unquote(uri.removeprefix("file://")))

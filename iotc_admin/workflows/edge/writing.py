@@ -1,0 +1,97 @@
+"""Writes a device's configuration: judged before it is written, never over another unless told."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from iotc_admin.errors import SettingsError
+from iotc_admin.pki import bundle
+from iotc_admin.pki.store import PRIVATE, read_file, replace_file, write_new
+from iotc_admin.workflows.edge.lint import lint, require
+from iotc_admin.workflows.edge.material import look
+from iotc_admin.workflows.edge.reading import Document, format_of, read
+from iotc_admin.workflows.edge.settings import PKCS11, path_of, uri_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from iotc_admin.workflows.edge.findings import Finding
+    from iotc_admin.workflows.edge.format import Format
+    from iotc_admin.workflows.edge.settings import EdgeSettings
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file: where it is here, and its path or URI on the device, if that is another."""
+
+    here: str
+    there: str | None = None
+
+    @property
+    def uri(self) -> str:
+        """How the configuration names it. SettingsError for a relative path on the device."""
+        if self.there or self.here.startswith(PKCS11):
+            return uri_of(self.there or self.here)
+        return uri_of(os.path.abspath(self.here))
+
+
+def certificate_place(file: str, there: str | None = None) -> Place:
+    """The file with the full chain, where it lies beside the one that is named."""
+    beside = bundle.chain_file_beside(file) if len(bundle.store.load_certificates(file)) == 1 else None
+    return Place(str(beside or file), there)
+
+
+def key_place(certificate: str, key: str | None, there: str | None = None) -> Place:
+    """The key that is named, or lies beside its certificate. SettingsError if there is none."""
+    found = key or bundle.key_file_beside(certificate)
+    if found is None:
+        raise SettingsError(
+            f"no key lies beside {certificate}",
+            hint="name it: --key KEY; with --device-key its place on the device",
+        )
+    return Place(str(found), there)
+
+
+def prepare(
+    settings: EdgeSettings, format: Format, places: Iterable[Place], *, now: datetime
+) -> tuple[str, list[Finding]]:
+    """The text of the file, and warnings about it. NotAllowedHere if the device could not use it."""
+    text = settings.render(format)
+    document = read(text, format)
+    here = {path_of(place.uri): Path(place.here) for place in places}
+    findings = lint(document, look(document, lambda path: here.get(path, path)), now=now)
+    require(findings)
+    return text, findings
+
+
+def read_document(file: Path | str, format: Format | None = None) -> Document:
+    """A configuration file. SettingsError if it cannot be read or is no text."""
+    try:
+        text = read_file(file).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise SettingsError(f"{file} is not UTF-8 text", hint="save it as UTF-8") from None
+    return read(text, format or format_of(str(file), text))
+
+
+def says_so_already(path: Path, data: bytes) -> bool:
+    """Whether the file holds just this."""
+    return path.is_file() and read_file(path) == data
+
+
+def write(path: Path, data: bytes, *, replace: bool, mode: int = PRIVATE) -> bool:
+    """Write the file; False if it says so already. SettingsError if another is there and may not be replaced."""
+    if says_so_already(path, data):
+        return False
+    if replace:
+        replace_file(path, data, mode)
+    elif os.path.lexists(path):
+        raise SettingsError(
+            f"{path}: exists already, and says something else", hint="--replace writes over it"
+        )
+    else:
+        write_new({path: (data, mode)})
+    return True
