@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from iotc_admin.cli.cert import Issuer, IssuerKey, Kind, KindOption, OptionalDays, Out, keep
-from iotc_admin.cli.doing import WAITS
 from iotc_admin.cli.edge_views import finding_document, finding_lines, written
 from iotc_admin.cli.idscope import id_scope_of
 from iotc_admin.cli.keyfiles import KeyPasswordFile, epilog, load_authority
@@ -56,8 +55,9 @@ def config(
     key: Annotated[
         str | None, typer.Option(metavar="KEY", help="Its key, if not found beside it; or a pkcs11: URI.")
     ] = None,
-    format: Annotated[
-        FormatName, typer.Option(help="toml: config.toml (1.2 and later), yaml: config.yaml (1.1).")
+    form: Annotated[
+        FormatName,
+        typer.Option("--format", help="toml: config.toml (1.2 and later), yaml: config.yaml (1.1)."),
     ] = FormatName.toml,
     id_scope: Annotated[
         str | None,
@@ -116,14 +116,14 @@ def config(
     }
     places |= _gateway(edge_ca, trust_bundle)
     settings = EdgeSettings(
-        id_scope="" if session.dry_run else id_scope_of(session, id_scope),
+        id_scope=id_scope_of(session, id_scope),
         registration_id=device_id,
         global_endpoint=f"https://{session.dps_host(dps_host)}",
         hostname=hostname,
         pkcs11_library=pkcs11_library,
         **{name: place.uri for name, place in places.items()},
     )
-    _write(session, settings, Format(format.value), list(places.values()), out, replace)
+    _write(session, settings, Format(form.value), list(places.values()), out, replace)
 
 
 @app.command(
@@ -132,7 +132,7 @@ def config(
 def lint(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="config.toml or config.yaml.")],
-    format: Annotated[FormatName | None, typer.Option(help="Where the name does not tell.")] = None,
+    form: Annotated[FormatName | None, typer.Option("--format", help="Where the name does not tell.")] = None,
     certs: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Holds the files it names, away from the device.")
     ] = None,
@@ -151,7 +151,7 @@ def lint(
     from iotc_admin.workflows.edge.material import look
     from iotc_admin.workflows.edge.writing import read_document
 
-    document = read_document(file, Format(format.value) if format else None)
+    document = read_document(file, Format(form.value) if form else None)
     material = look(document, lambda path: certs / path.name if certs else path)
     enrollments = None
     if group is not None:
@@ -191,8 +191,8 @@ def ca(
 ) -> None:
     """Make the CA that signs the certificates of a device's modules, with a key of its own.
 
-    Writes ID-edge-ca_cert.pem, its key (0600) and the full chain, which is what the device needs. Valid for 365
-    days by default.
+    Writes ID-edge-ca_cert.pem, its key (0600) and the full chain, which is what the device needs.
+    Valid for 365 days by default.
     """
     session = Session.begin(ctx.command_path, ctx.obj)
     from iotc_admin.pki.keys import KeyKind
@@ -262,17 +262,17 @@ def _gateway(edge_ca: str | None, trust_bundle: str | None) -> dict[str, Place]:
 
 
 def _write(
-    session: Session, settings: EdgeSettings, format: Format, places: list[Place], out: Path, replace: bool
+    session: Session, settings: EdgeSettings, form: Format, places: list[Place], out: Path, replace: bool
 ) -> None:
     from iotc_admin.workflows.edge.writing import prepare
 
-    text, findings = prepare(settings, format, places, now=session.started)
-    file = out / format.file_name
+    text, findings = prepare(settings, form, places, now=session.started)
+    file = out / form.file_name
     for each in findings:
         session.output.warn(f"{file} {each.what}: {each.cause}; {each.fix}")
     document: dict[str, Any] = {
         "file": str(file),
-        "format": format.value,
+        "format": form.value,
         "registrationId": settings.registration_id,
         "idScope": settings.id_scope,
         "findings": [finding_document(each) for each in findings],

@@ -55,7 +55,7 @@ def read_file(path: Path | str) -> bytes:
 
 def open_to_others(path: Path | str) -> bool:
     """Whether anyone but its owner may read or change the file. False where files have no such modes."""
-    return sys.platform != "win32" and bool(os.stat(path).st_mode & 0o077)
+    return sys.platform != "win32" and bool(Path(path).stat().st_mode & 0o077)
 
 
 def _open_at_once(path: str, flags: int) -> int:

@@ -47,9 +47,10 @@ def issue_edge_ca(
     room = room_below((issuer.certificate, *issuer.chain))
     needed = target.cas_below + 1
     if room is not None and room < needed:
+        above = issuer.certificate.subject.rfc4514_string()
         message = (
-            f"the path lengths above allow {max(room, 0)} CAs below {issuer.certificate.subject.rfc4514_string()}, "
-            f"and a device of {target.release} takes {needed}"
+            f"the path lengths allow {max(room, 0)} CAs below {above}, "
+            f"and an Edge CA for {target.release} takes {needed}"
         )
         raise NotAllowedHere(
             message, hint="issue it from a CA further up, or from one with a larger --path-length"

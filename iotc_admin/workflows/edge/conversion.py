@@ -1,8 +1,8 @@
-"""From the file of 1.1 to that of 1.2 and later: what goes over, and each key that does not, with the reason."""
+"""From the file of 1.1 to that of 1.2 and later: what goes over, and why a key does not."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from iotc_admin.errors import SettingsError
@@ -11,12 +11,13 @@ from iotc_admin.workflows.edge.rendering import render
 from iotc_admin.workflows.edge.settings import put, uri_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from iotc_admin.workflows.edge.reading import Document
 
 _URIS: Final = ("identity_cert", "identity_pk", "edge_ca_cert", "edge_ca_pk", "trust_bundle")
-_KEPT: Final = ("hostname", "parent_hostname", "agent", "connect", "listen", "watchdog", "moby_runtime")
+_HOSTNAMES: Final = ("hostname", "parent_hostname")
+_KEPT: Final = ("agent", "connect", "listen", "watchdog", "moby_runtime")
 _SETTINGS: Final = (
     "source",
     "global_endpoint",
@@ -34,6 +35,7 @@ _FLAGS: Final = {
     ("provisioning", "dynamic_reprovisioning"): "Dynamic",
     ("provisioning", "always_reprovision_on_startup"): "AlwaysOnStartup",
 }
+_OLDEST_ID: Final = ("provisioning", "registration_id")
 _SYMMETRIC_KEY: Final = ("provisioning", "attestation", "symmetric_key")
 _REASONS: Final = {
     ("homedir",): "1.2 and later keep their state in folders of their own",
@@ -54,28 +56,18 @@ class Conversion:
 def convert(old: Document) -> Conversion:
     """The file of 1.1 as one of 1.2. SettingsError for a file that gives a device no identity through DPS."""
     _require_dps(old)
-    taken: set[Path] = set()
-    data: dict[str, Any] = {}
-    noted: dict[str, str] = {}
-    for name in ("hostname", "parent_hostname"):
-        _move(old, (name,), data, (name,), taken)
-    put(data, ("auto_reprovisioning_mode",), _mode(old, taken, noted))
+    move = _Move(old)
+    for name in _HOSTNAMES:
+        move.take((name,), (name,))
+    _mode(move)
     for setting in _SETTINGS:
         if setting != "quick_start_days" or old.get("edge_ca_cert") is None:
-            _move(
-                old,
-                where(setting, Format.YAML),
-                data,
-                where(setting, Format.TOML),
-                taken,
-                _value_for(setting),
-            )
-    _attestation(old, data, taken, noted)
+            change = _uri if setting in _URIS else _same
+            move.take(where(setting, Format.YAML), where(setting, Format.TOML), change)
+    _attestation(move)
     for name in _KEPT:
-        _move(old, (name,), data, (name,), taken, _without_nothing)
-    dropped = {".".join(path): _why(path, old) for path in _leaves(old.data) if not _covered(path, taken)}
-    dropped |= {".".join(path): "it has no value" for path in _empty(old.data) if _covered(path, taken)}
-    return Conversion(render(data, Format.TOML), dropped, noted)
+        move.take((name,), (name,), _without_nothing)
+    return Conversion(render(move.data, Format.TOML), _dropped(move), move.noted)
 
 
 def _require_dps(old: Document) -> None:
@@ -85,45 +77,63 @@ def _require_dps(old: Document) -> None:
         raise SettingsError(message, hint="write a new file: iotc-admin edge config ID --cert CERT --key KEY")
 
 
-def _move(
-    old: Document, source: Path, data: dict[str, Any], target: Path, taken: set[Path], change: Any = None
-) -> None:
-    value = old.at(source)
-    if value is None:
-        return
-    taken.add(source)
-    put(data, target, change(value) if change else value)
+@dataclass
+class _Move:
+    """The old file, the values of the new one, and which keys went over."""
+
+    old: Document
+    data: dict[str, Any] = field(default_factory=dict)
+    taken: set[Path] = field(default_factory=set)
+    noted: dict[str, str] = field(default_factory=dict)
+
+    def take(self, source: Path, target: Path, change: Callable[[Any], Any] = lambda value: value) -> None:
+        value = self.old.at(source)
+        if value is not None:
+            self.taken.add(source)
+            put(self.data, target, change(value))
 
 
-def _value_for(setting: str) -> Any:
-    return (lambda value: uri_of(value) if isinstance(value, str) else value) if setting in _URIS else None
+def _same(value: Any) -> Any:
+    return value
 
 
-def _mode(old: Document, taken: set[Path], noted: dict[str, str]) -> str:
+def _uri(value: Any) -> Any:
+    return uri_of(value) if isinstance(value, str) else value
+
+
+def _mode(move: _Move) -> None:
     # Where both are set, the old runtime let the dynamic one go first; where none is, it waited for an error.
-    modes = [mode for path, mode in _FLAGS.items() if old.at(path) is True]
+    modes = [mode for path, mode in _FLAGS.items() if move.old.at(path) is True]
     mode = (modes or ["OnErrorOnly"])[0]
+    put(move.data, ("auto_reprovisioning_mode",), mode)
     for path in _FLAGS:
-        if old.at(path) is not None:
-            taken.add(path)
-            noted[".".join(path)] = f'is now auto_reprovisioning_mode = "{mode}"'
-    return mode
+        if move.old.at(path) is not None:
+            move.taken.add(path)
+            move.noted[".".join(path)] = f'is now auto_reprovisioning_mode = "{mode}"'
 
 
-def _attestation(old: Document, data: dict[str, Any], taken: set[Path], noted: dict[str, str]) -> None:
-    """The older forms of attestation, which this tool neither makes nor judges."""
-    legacy = ("provisioning", "registration_id")
-    if old.at(legacy) is not None and old.get("method") is None:
-        _move(old, legacy, data, ("provisioning", "attestation", "registration_id"), taken)
-        put(data, ("provisioning", "attestation", "method"), "tpm")
-    if old.at(_SYMMETRIC_KEY) is not None:
-        _move(old, _SYMMETRIC_KEY, data, _SYMMETRIC_KEY, taken, lambda value: {"value": value})
-    method = data.get("provisioning", {}).get("attestation", {}).get("method")
-    if method in ("symmetric_key", "tpm"):
-        noted["provisioning.attestation"] = (
+def _attestation(move: _Move) -> None:
+    """The other forms of attestation, which this tool neither makes nor judges, go over as they are."""
+    if move.old.get("method") is None:
+        move.take(_OLDEST_ID, where("registration_id", Format.TOML))
+        put(move.data, where("method", Format.TOML), "tpm")
+    move.take(_SYMMETRIC_KEY, (*_SYMMETRIC_KEY, "value"))
+    method = move.data["provisioning"]["attestation"]["method"]
+    if method != "x509":
+        move.noted["provisioning.attestation"] = (
             f"attests by {method} as before: the group must be of that kind; "
             "for an X.509 identity write a new file: iotc-admin edge config ID --cert CERT --key KEY"
         )
+
+
+def _dropped(move: _Move) -> dict[str, str]:
+    dropped: dict[str, str] = {}
+    for path in _leaves(move.old.data):
+        if move.old.at(path) is None:
+            dropped[".".join(path)] = "it has no value"
+        elif not any(path[: len(each)] == each for each in move.taken):
+            dropped[".".join(path)] = _REASONS.get(path, "1.2 and later know no such key")
+    return dropped
 
 
 def _without_nothing(value: Any) -> Any:
@@ -144,23 +154,3 @@ def _leaves(value: Any, path: Path = ()) -> Iterator[Path]:
             yield from _leaves(each, (*path, name))
     else:
         yield path
-
-
-def _empty(data: dict[str, Any]) -> Iterator[Path]:
-    return (path for path in _leaves(data) if _at(data, path) is None)
-
-
-def _at(data: Any, path: Path) -> Any:
-    for name in path:
-        data = data[name]
-    return data
-
-
-def _covered(path: Path, taken: set[Path]) -> bool:
-    return any(path[: len(each)] == each for each in taken)
-
-
-def _why(path: Path, old: Document) -> str:
-    if old.at(path) is None:
-        return "it has no value"
-    return _REASONS.get(path, "1.2 and later know no such key")

@@ -79,6 +79,6 @@ FOREIGN: Final[dict[Format, dict[Path, str]]] = {
 """Keys of the other file, each with what this one calls it."""
 
 
-def where(setting: str, format: Format) -> Path:
+def where(setting: str, form: Format) -> Path:
     """The path of a setting in a file of this format."""
-    return _NAMES[setting][0 if format is Format.TOML else 1]
+    return _NAMES[setting][0 if form is Format.TOML else 1]

@@ -1,4 +1,4 @@
-"""The certificates and keys that a configuration file names: what the files hold, or why they cannot be used."""
+"""What the certificate and key files hold that a configuration file names, or why they cannot be used."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Material = dict[str, Held]
 
 
 def look(document: Document, locate: Callable[[Path], Path] = lambda path: path) -> Material:
-    """Read the files that the document names. `locate` says where a file of the device is to be found here."""
+    """Read the files that the document names. `locate` says where a file of the device is found here."""
     found: Material = {}
     for setting in (*_CERTIFICATES, *_KEYS):
         path = path_of(document.text(setting) or "")

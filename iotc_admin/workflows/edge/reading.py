@@ -63,11 +63,11 @@ class Document:
         return self.line(where(setting, self.format))
 
 
-def parse(text: str, format: Format) -> dict[str, Any]:
+def parse(text: str, form: Format) -> dict[str, Any]:
     """The values. SettingsError if the text is not of this format."""
-    document = read(text, format)
+    document = read(text, form)
     for fault in document.faults:
-        raise SettingsError(f"it does not read as {format.value}: {fault.what}", hint=fault.fix)
+        raise SettingsError(f"it does not read as {form.value}: {fault.what}", hint=fault.fix)
     return document.data
 
 
@@ -79,9 +79,9 @@ def format_of(name: str, text: str) -> Format:
     return Format.TOML if _toml_faults(text)[0] is not None else Format.YAML
 
 
-def read(text: str, format: Format) -> Document:
+def read(text: str, form: Format) -> Document:
     """What the text says, and each fault of its form; where nothing can be read, no values."""
-    return _read_toml(text) if format is Format.TOML else _read_yaml(text)
+    return _read_toml(text) if form is Format.TOML else _read_yaml(text)
 
 
 def _read_toml(text: str) -> Document:
@@ -242,15 +242,15 @@ def _yaml_line(name: str, line: int) -> Finding:
     )
 
 
-def _other_language(format: Format, line: int) -> Finding:
-    wrong = format.other
+def _other_language(form: Format, line: int) -> Finding:
+    wrong = form.other
     return error(
-        f"{wrong.value}-in-{format.value}",
-        f"holds {wrong.value.upper()}, but {format.release} reads {format.value.upper()} from it",
+        f"{wrong.value}-in-{form.value}",
+        f"holds {wrong.value.upper()}, but {form.release} reads {form.value.upper()} from it",
         f"{wrong.value.upper()} is what {wrong.release} reads, from {wrong.file_name}",
         "convert it: iotc-admin edge config --from FILE"
-        if format is Format.TOML
-        else f"write it anew: iotc-admin edge config ID --cert CERT --format {format.value}",
+        if form is Format.TOML
+        else f"write it anew: iotc-admin edge config ID --cert CERT --format {form.value}",
         line,
     )
 

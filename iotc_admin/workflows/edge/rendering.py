@@ -16,11 +16,11 @@ _BARE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _BASIC_PLANE: Final = 0xFFFF
 
 
-def render(data: Data, format: Format) -> str:
+def render(data: Data, form: Format) -> str:
     """The text of the file. SettingsError for values that it would not give back."""
-    text = "".join(f"{line}\n" for line in (_toml(data) if format is Format.TOML else _yaml(data)))
-    if parse(text, format) != data:
-        message = f"{format.file_name} would not give back the values it is made from"
+    text = "".join(f"{line}\n" for line in (_toml(data) if form is Format.TOML else _yaml(data)))
+    if parse(text, form) != data:
+        message = f"{form.file_name} would not give back the values it is made from"
         raise SettingsError(message, hint="a value holds half a character, or is no text, number or list")
     return text
 

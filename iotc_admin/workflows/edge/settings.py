@@ -32,13 +32,13 @@ class EdgeSettings:
     trust_bundle: str | None = None
     pkcs11_library: str | None = None
 
-    def render(self, format: Format) -> str:
+    def render(self, form: Format) -> str:
         """The text of the file. SettingsError for what this format cannot say."""
-        return render(self._data(format), format)
+        return render(self._data(form), form)
 
-    def _data(self, format: Format) -> dict[str, Any]:
+    def _data(self, form: Format) -> dict[str, Any]:
         # The order of the file is the order of these lines.
-        first = {"auto_reprovisioning_mode": "Dynamic"} if format is Format.TOML else {}
+        first = {"auto_reprovisioning_mode": "Dynamic"} if form is Format.TOML else {}
         data: dict[str, Any] = {**({"hostname": self.hostname} if self.hostname else {}), **first}
         values: dict[str, str | None] = {
             "trust_bundle": self.trust_bundle,
@@ -54,10 +54,10 @@ class EdgeSettings:
         }
         for setting, value in values.items():
             if value is not None:
-                put(data, where(setting, format), value)
+                put(data, where(setting, form), value)
         if self.pkcs11_library:
             put(data, PKCS11_LIBRARY, self.pkcs11_library)
-        if format is Format.YAML:
+        if form is Format.YAML:
             data["provisioning"]["dynamic_reprovisioning"] = True
         return data
 
@@ -71,7 +71,7 @@ def put(data: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 
 
 def uri_of(path: str) -> str:
-    """The file URI of an absolute path, Windows' too; a URI stays as it is. SettingsError for a relative one."""
+    """The file URI of an absolute path, Windows' too; a URI stays. SettingsError if it is relative."""
     if path.startswith((PKCS11, "file:")):
         return path
     windows = PureWindowsPath(path)

@@ -151,9 +151,9 @@ def _scope(document: Document) -> Iterator[Finding]:
     scope, line = document.get("id_scope"), document.line_of("id_scope")
     name = where("id_scope", document.format)[-1]
     other = document.at(where("id_scope", document.format.other))
-    if scope is None and other is None and document.get("source") == "dps":
+    if not scope and other is None and document.get("source") == "dps":
         yield error("scope-absent", f"has no {name}", "DPS finds the application by it", f"add {name}", line)
-    elif scope is not None and not (isinstance(scope, str) and _ID_SCOPE.fullmatch(scope)):
+    elif scope and not (isinstance(scope, str) and _ID_SCOPE.fullmatch(scope)):
         yield warning(
             "scope-odd",
             f"has the {name} {scope!r}",
@@ -303,7 +303,7 @@ def _renewal(document: Document) -> Iterator[Finding]:
             yield warning(
                 "auto-renew-group-only",
                 "renews its identity certificate by itself",
-                "an individual enrollment knows one certificate: after a renewal the device is a stranger for good",
+                "an individual enrollment knows one certificate: once renewed, the device is a stranger",
                 "enroll it by its CA, in an enrollment group; iotc-admin edge lint FILE --group NAME looks",
                 document.line(path),
             )

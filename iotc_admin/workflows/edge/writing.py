@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from iotc_admin.errors import SettingsError
 from iotc_admin.pki import bundle
-from iotc_admin.pki.store import PRIVATE, read_file, replace_file, write_new
+from iotc_admin.pki.store import PRIVATE, load_certificates, read_file, replace_file, write_new
 from iotc_admin.workflows.edge.lint import lint, require
 from iotc_admin.workflows.edge.material import look
 from iotc_admin.workflows.edge.reading import Document, format_of, read
@@ -36,12 +36,12 @@ class Place:
         """How the configuration names it. SettingsError for a relative path on the device."""
         if self.there or self.here.startswith(PKCS11):
             return uri_of(self.there or self.here)
-        return uri_of(os.path.abspath(self.here))
+        return uri_of(str(Path(self.here).absolute()))
 
 
 def certificate_place(file: str, there: str | None = None) -> Place:
     """The file with the full chain, where it lies beside the one that is named."""
-    beside = bundle.chain_file_beside(file) if len(bundle.store.load_certificates(file)) == 1 else None
+    beside = bundle.chain_file_beside(file) if len(load_certificates(file)) == 1 else None
     return Place(str(beside or file), there)
 
 
@@ -57,24 +57,24 @@ def key_place(certificate: str, key: str | None, there: str | None = None) -> Pl
 
 
 def prepare(
-    settings: EdgeSettings, format: Format, places: Iterable[Place], *, now: datetime
+    settings: EdgeSettings, form: Format, places: Iterable[Place], *, now: datetime
 ) -> tuple[str, list[Finding]]:
     """The text of the file, and warnings about it. NotAllowedHere if the device could not use it."""
-    text = settings.render(format)
-    document = read(text, format)
+    text = settings.render(form)
+    document = read(text, form)
     here = {path_of(place.uri): Path(place.here) for place in places}
     findings = lint(document, look(document, lambda path: here.get(path, path)), now=now)
     require(findings)
     return text, findings
 
 
-def read_document(file: Path | str, format: Format | None = None) -> Document:
+def read_document(file: Path | str, form: Format | None = None) -> Document:
     """A configuration file. SettingsError if it cannot be read or is no text."""
     try:
         text = read_file(file).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise SettingsError(f"{file} is not UTF-8 text", hint="save it as UTF-8") from None
-    return read(text, format or format_of(str(file), text))
+    return read(text, form or format_of(str(file), text))
 
 
 def says_so_already(path: Path, data: bytes) -> bool:
@@ -83,7 +83,7 @@ def says_so_already(path: Path, data: bytes) -> bool:
 
 
 def write(path: Path, data: bytes, *, replace: bool, mode: int = PRIVATE) -> bool:
-    """Write the file; False if it says so already. SettingsError if another is there and may not be replaced."""
+    """Write; False if the file says so already. SettingsError if it says something else, unless `replace`."""
     if says_so_already(path, data):
         return False
     if replace:
