@@ -27,7 +27,7 @@ _SUFFIX: Final = "-edge-ca"
 
 def edge_ca_name(device_id: str) -> str:
     """The common name: not the device id, so that nobody takes the one certificate for the other."""
-    return require_device_id(f"{device_id}{_SUFFIX}")
+    return require_device_id(f"{require_device_id(device_id)}{_SUFFIX}")
 
 
 def issue_edge_ca(

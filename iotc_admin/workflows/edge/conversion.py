@@ -53,6 +53,22 @@ class Conversion:
     noted: dict[str, str]
 
 
+@dataclass
+class _Move:
+    """The old file, the values of the new one, and which keys went over."""
+
+    old: Document
+    data: dict[str, Any] = field(default_factory=dict)
+    taken: set[Path] = field(default_factory=set)
+    noted: dict[str, str] = field(default_factory=dict)
+
+    def take(self, source: Path, target: Path, change: Callable[[Any], Any] = lambda value: value) -> None:
+        value = self.old.at(source)
+        if value is not None:
+            self.taken.add(source)
+            put(self.data, target, change(value))
+
+
 def convert(old: Document) -> Conversion:
     """The file of 1.1 as one of 1.2. SettingsError for a file that gives a device no identity through DPS."""
     _require_dps(old)
@@ -71,26 +87,15 @@ def convert(old: Document) -> Conversion:
 
 
 def _require_dps(old: Document) -> None:
+    hint = "write a new file: iotc-admin edge config ID --cert CERT --key KEY"
+    for fault in old.faults:
+        raise SettingsError(f"the old file {fault.what}", hint=hint)
     source = old.get("source")
-    if not isinstance(old.at(("provisioning",)), dict) or source != "dps":
+    if source != "dps":
         message = f"provisioning.source is {source!r}: IoT Central lets devices in through DPS only"
-        raise SettingsError(message, hint="write a new file: iotc-admin edge config ID --cert CERT --key KEY")
-
-
-@dataclass
-class _Move:
-    """The old file, the values of the new one, and which keys went over."""
-
-    old: Document
-    data: dict[str, Any] = field(default_factory=dict)
-    taken: set[Path] = field(default_factory=set)
-    noted: dict[str, str] = field(default_factory=dict)
-
-    def take(self, source: Path, target: Path, change: Callable[[Any], Any] = lambda value: value) -> None:
-        value = self.old.at(source)
-        if value is not None:
-            self.taken.add(source)
-            put(self.data, target, change(value))
+        raise SettingsError(message, hint=hint)
+    if old.get("method") is None and old.at(_OLDEST_ID) is None:
+        raise SettingsError("provisioning has no attestation", hint=hint)
 
 
 def _same(value: Any) -> Any:

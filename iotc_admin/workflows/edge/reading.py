@@ -135,7 +135,7 @@ def _mend(text: str, number: int, said: str) -> tuple[Finding, str | None]:
         return renewal_without_method(number), _without_renewal(lines, number)
     if named := _YAML_LINE.match(line):
         return _yaml_line(named["name"], number), None
-    return _unreadable(said, number), None
+    return _unreadable(said, number if _PLACE.search(said) else None), None
 
 
 def _without_renewal(lines: list[str], number: int) -> str:

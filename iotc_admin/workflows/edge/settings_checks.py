@@ -38,6 +38,7 @@ _TEXTS: Final = (
 _FILES: Final = ("identity_cert", "identity_pk", "edge_ca_cert", "edge_ca_pk", "trust_bundle")
 # Below these everything is the user's own to name.
 _FREE: Final = ("agent", "moby_runtime", "preloaded_keys", "preloaded_certs", "additional_info")
+_QUICK_START_DAYS: Final = 90
 _RUNTIME: Final = "the runtime does not start with it"
 _WRITE: Final = "write it anew: iotc-admin edge config ID --cert CERT"
 
@@ -321,7 +322,7 @@ def _edge_ca(document: Document) -> Iterator[Finding]:
             document.line_of("edge_ca_cert"),
         )
     elif not given and not (isinstance(table, dict) and table.get("method") in ISSUING_METHODS):
-        days = document.get("quick_start_days") or (90 if document.format is Format.TOML else 1)
+        days = document.get("quick_start_days") or _QUICK_START_DAYS
         yield warning(
             "edge-ca-quick-start",
             f"has no Edge CA: the runtime makes one for itself, for {days} days",
