@@ -241,7 +241,7 @@ def bundle(
 
 def _refuse_parent(parent_hostname: str | None) -> None:
     from iotc_admin.errors import NotAllowedHere
-    from iotc_admin.workflows.edge.settings_checks import DOWNSTREAM_FIX, DOWNSTREAM_REASON
+    from iotc_admin.workflows.edge.identity_checks import DOWNSTREAM_FIX, DOWNSTREAM_REASON
 
     if parent_hostname is not None:
         raise NotAllowedHere(

@@ -53,9 +53,9 @@ def read_file(path: Path | str) -> bytes:
     return data
 
 
-def open_to_others(path: Path | str) -> bool:
-    """Whether anyone but its owner may read or change the file. False where files have no such modes."""
-    return sys.platform != "win32" and bool(Path(path).stat().st_mode & 0o077)
+def open_to_others(path: Path | str, *, rights: int = 0o077) -> bool:
+    """Whether others than its owner have one of the rights. False where files have no such modes."""
+    return sys.platform != "win32" and bool(Path(path).stat().st_mode & rights)
 
 
 def _open_at_once(path: str, flags: int) -> int:

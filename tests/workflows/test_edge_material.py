@@ -171,3 +171,21 @@ def test_no_private_key_is_kept(tmp_path: Path, now: datetime) -> None:
     material = look(read(gateway.text, Format.TOML))
 
     assert not any(hasattr(held.key, "private_bytes") for held in material.values())
+
+
+def test_a_bundle_that_others_may_change_or_that_trusts_no_ca_is_found(
+    gateway: Gateway, now: datetime
+) -> None:
+    gateway.put("bundle.pem", gateway.root.certificate, gateway.line.issue("pump", now=now).certificate)
+    assert codes(gateway.findings()) == ["trust-bundle-not-a-ca"]
+
+    gateway.trust(gateway.root)
+    (gateway.folder / "bundle.pem").chmod(0o664)
+    assert codes(gateway.findings()) == ["certificate-open"]
+
+
+def test_a_root_in_the_bundle_that_has_expired_is_worth_a_warning(gateway: Gateway, now: datetime) -> None:
+    brief = CertificateAuthority.create("brief", now=now, lifetime=timedelta(days=1))
+    gateway.trust(gateway.root, brief)
+
+    assert codes(gateway.findings(after=timedelta(days=2)), "warning") == ["trust-bundle-expired"]

@@ -75,6 +75,7 @@ def test_files_as_they_should_be_have_no_findings(now: datetime) -> None:
         ('= "Dynamic"', '= "dynamic"', "mode-unknown", 1),
         ('= "Dynamic"', "= 'Dynamic", "unreadable", None),
         ("[edge_ca]\n", '[edge_ca]\nhostname = "gw"\n', "key-after-table", 16),
+        ("[edge_ca]\n", '[agent.env]\ncloud_retries = "1"\n[edge_ca]\n', "key-after-table", 16),
         ("[edge_ca]\n", 'auto_reprovisioning_mode = "Dynamic"\n[edge_ca]\n', "key-after-table", 15),
         ("id_scope", "scope_id", "scope-key", 7),
         ('id_scope = "0ne00112233"\n', "", "scope-absent", 4),
@@ -147,6 +148,14 @@ def test_each_fault_of_config_yaml_is_found_in_its_line(
         ('"x509"', '"symmetric_key"', "method-not-x509", 10),
         ("file:///c/edge-01.pem", "file:///c/edge 01.pem", "uri-with-blank", 12),
         ('trust_bundle_cert = "file:///c/bundle.pem"\n', "", "trust-bundle-absent", 15),
+        ("[edge_ca]\n", '[agent.env]\nhostname = "gw"\n[edge_ca]\n', "", None),
+        ("registration_id", "registraton_id", "key-unknown", 11),
+        (
+            "provisioning.attestation]",
+            "provisioning.authentication]\n[provisioning.attestation]",
+            "key-unknown",
+            9,
+        ),
         ("[provisioning]", 'parent_hostname = "gw"\n[provisioning]', "downstream-x509", 4),
         (TOML[TOML.index("[edge_ca]") :], "", "edge-ca-quick-start", None),
         (
@@ -206,6 +215,28 @@ def test_an_alias_is_not_followed_for_it_can_stand_for_anything(now: datetime) -
     (finding,) = judged("a: &x [1]\nb: *x\n" + YAML, Format.YAML, now)
 
     assert "alias" in finding.what
+    assert finding.line == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[cert_issuance.est.auth]\npassword = Secret1\n",
+        "symmetric_key: Secret1\nsymmetric_key: Secret1\n",
+        "[provisioning.attestation]\nsymmetric_key: Secret1",
+        TOML.replace("file:///c/edge-01.key.pem", "Secret1"),
+        TOML.replace("file:///c/edge-01.key.pem", "pkcs11:object=a?pin-value=Secret1"),
+        TOML.replace('"file:///c/edge-01.key.pem"', "Secret1"),
+        YAML.replace("file:///c/edge-01.key.pem", "Secret1"),
+        YAML.replace('"file:///c/edge-01.key.pem"', "!!int Secret1"),
+    ],
+)
+@pytest.mark.parametrize("form", list(Format))
+def test_what_may_be_a_secret_is_not_repeated(text: str, form: Format, now: datetime) -> None:
+    found = judged(text, form, now)
+
+    assert found
+    assert "Secret1" not in str(found)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from iotc_admin.pki.chain import build_chain, is_self_signed, room_below
 from iotc_admin.pki.description import is_ca
 from iotc_admin.pki.keys import KeyKind
 from iotc_admin.pki.names import require_device_id
-from iotc_admin.workflows.edge.settings_checks import DOWNSTREAM_FIX, DOWNSTREAM_REASON
+from iotc_admin.workflows.edge.identity_checks import DOWNSTREAM_FIX, DOWNSTREAM_REASON
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -32,12 +32,12 @@ class Format(StrEnum):
         return Format.YAML if self is Format.TOML else Format.TOML
 
 
-_PROVISIONING: Final = ("provisioning",)
-_ATTESTATION: Final = ("provisioning", "attestation")
+PROVISIONING: Final = ("provisioning",)
+ATTESTATION: Final = ("provisioning", "attestation")
 
 # One setting, under its own name in each file.
 _NAMES: Final[dict[str, tuple[Path, Path]]] = {
-    "id_scope": ((*_PROVISIONING, "id_scope"), (*_PROVISIONING, "scope_id")),
+    "id_scope": ((*PROVISIONING, "id_scope"), (*PROVISIONING, "scope_id")),
     "edge_ca_cert": (("edge_ca", "cert"), ("certificates", "device_ca_cert")),
     "edge_ca_pk": (("edge_ca", "pk"), ("certificates", "device_ca_pk")),
     "trust_bundle": (("trust_bundle_cert",), ("certificates", "trusted_ca_certs")),
@@ -45,9 +45,9 @@ _NAMES: Final[dict[str, tuple[Path, Path]]] = {
         ("edge_ca", "auto_generated_edge_ca_expiry_days"),
         ("certificates", "auto_generated_ca_lifetime_days"),
     ),
-    **{name: ((*_PROVISIONING, name),) * 2 for name in ("source", "global_endpoint")},
+    **{name: ((*PROVISIONING, name),) * 2 for name in ("source", "global_endpoint")},
     **{
-        name: ((*_ATTESTATION, name),) * 2
+        name: ((*ATTESTATION, name),) * 2
         for name in ("method", "registration_id", "identity_cert", "identity_pk")
     },
 }
@@ -69,7 +69,7 @@ TOP_LEVEL: Final = (
 FOREIGN: Final[dict[Format, dict[Path, str]]] = {
     Format.TOML: {
         **{old: ".".join(new) for new, old in _NAMES.values() if new != old},
-        **{(*_PROVISIONING, flag): _REPROVISIONING for flag in _FLAGS},
+        **{(*PROVISIONING, flag): _REPROVISIONING for flag in _FLAGS},
     },
     Format.YAML: {
         **{new: ".".join(old) for new, old in _NAMES.values() if new != old},

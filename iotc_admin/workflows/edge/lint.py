@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from iotc_admin.errors import NotAllowedHere
 from iotc_admin.pki.description import common_name, sha1_thumbprint
 from iotc_admin.workflows.edge.findings import error
+from iotc_admin.workflows.edge.identity_checks import check_identity
 from iotc_admin.workflows.edge.material_checks import check_material
 from iotc_admin.workflows.edge.settings_checks import check_settings
 from iotc_admin.workflows.look import look_at_attestation, look_at_group
@@ -47,7 +48,13 @@ def lint(
     enrollments: Enrollments | None = None,
 ) -> list[Finding]:
     """What the runtime, DPS or downstream devices would stumble over: errors first, then by line."""
-    found = [*document.faults, *check_settings(document), *check_material(document, material, now)]
+    found = list(document.faults)
+    if document.data:
+        found += [
+            *check_settings(document),
+            *check_identity(document),
+            *check_material(document, material, now),
+        ]
     if enrollments:
         found += _check_enrollments(document, material, enrollments)
     return sorted(found, key=lambda each: (each.level, each.line or 0))

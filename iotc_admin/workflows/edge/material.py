@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from iotc_admin.workflows.edge.reading import Document
 
 _CERTIFICATES: Final = ("identity_cert", "edge_ca_cert", "trust_bundle")
+_CHANGE: Final = 0o022
 _KEYS: Final = ("identity_pk", "edge_ca_pk")
 
 
@@ -62,6 +63,6 @@ def _held(path: Path, *, key: bool) -> Held:
     try:
         if key:
             return Held(name, key=load_key(path).public_key(), open_to_others=open_to_others(path))
-        return Held(name, tuple(load_certificates(path)))
+        return Held(name, tuple(load_certificates(path)), open_to_others=open_to_others(path, rights=_CHANGE))
     except IotcError as failure:
         return Held(name, fault=str(failure), hint=failure.hint)

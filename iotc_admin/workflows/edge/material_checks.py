@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from iotc_admin.pki.chain import build_chain, is_self_signed, room_below, signed_by
+from iotc_admin.pki.description import is_ca
 from iotc_admin.pki.keys import same_key
 from iotc_admin.pki.lint import lint as judge
 from iotc_admin.workflows.edge.findings import about, error, warning
@@ -32,6 +33,7 @@ def check_material(document: Document, material: Material, now: datetime) -> Ite
         yield from _pair(document, certificate, material.get(certificate), material.get(key))
     yield from _identity(document, material, now)
     yield from _edge_ca(document, material, now)
+    yield from _bundle(document, material, now)
     yield from _one_key(document, material)
 
 
@@ -51,11 +53,12 @@ def _usable(document: Document, setting: str, held: Held) -> Iterator[Finding]:
             "file-unusable", f"names a file that cannot be used: {held.fault}", cause, held.hint, line
         )
     if held.open_to_others:
+        rights, mode = ("read or change", "600") if held.key else ("change", "644")
         yield error(
-            "key-open",
-            f"names {held.name}, which others than its owner may read or change",
+            "key-open" if held.key else "certificate-open",
+            f"names {held.name}, which others than its owner may {rights}",
             "its mode gives rights to the group or to all",
-            f"chmod 600 {held.name}",
+            f"chmod {mode} {held.name}; its owner is the user of the runtime's key or certificate service",
             line,
         )
 
@@ -124,6 +127,19 @@ def _edge_ca(document: Document, material: Material, now: datetime) -> Iterator[
     trusted = bundle.certificates if bundle else ()
     yield from _trust(document, held, bundle, (certificate, *chain))
     yield from _room(document, held, (certificate, *build_chain(certificate, [*others, *trusted])))
+
+
+def _bundle(document: Document, material: Material, now: datetime) -> Iterator[Finding]:
+    held = material.get("trust_bundle")
+    line, fix = document.line_of("trust_bundle"), "make it anew: iotc-admin edge bundle ROOT --out FILE"
+    for each in held.certificates if held else ():
+        subject = each.subject.rfc4514_string()
+        if not is_ca(each):
+            what = f"trusts {subject}, which is not a CA"
+            yield error("trust-bundle-not-a-ca", what, "only CAs vouch for others", fix, line)
+        elif now > each.not_valid_after_utc:
+            what = f"trusts {subject}, which expired on {each.not_valid_after_utc:%Y-%m-%d}"
+            yield warning("trust-bundle-expired", what, "nothing below it is accepted any more", fix, line)
 
 
 def _trust(

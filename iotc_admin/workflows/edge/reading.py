@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from iotc_admin.errors import SettingsError
 from iotc_admin.workflows.edge.findings import Finding, error
@@ -130,7 +130,7 @@ def _mend(text: str, number: int, said: str) -> tuple[Finding, str | None]:
     bare = _BARE_WORD.fullmatch(line.rstrip("\r"))
     if bare and bare["word"] not in ("true", "false"):
         lines[number - 1] = f'{bare["key"]}"{bare["word"]}"'
-        return _unquoted(bare["name"], bare["word"], number), "\n".join(lines)
+        return _unquoted(bare["name"], number), "\n".join(lines)
     if _RENEWAL.match(line):
         return renewal_without_method(number), _without_renewal(lines, number)
     if named := _YAML_LINE.match(line):
@@ -176,7 +176,8 @@ def _yaml(text: str) -> tuple[dict[str, Any] | None, dict[Path, int], Finding | 
         return None, {}, _unreadable("it is nested too deeply", None)
     except (YAMLError, ValueError) as failure:
         mark = getattr(failure, "problem_mark", None)
-        said = getattr(failure, "problem", None) or str(failure).partition("\n")[0]
+        # Some of its sentences go on with the values, which may be secrets.
+        said = str(getattr(failure, "problem", None) or "a value is malformed").partition(" with value")[0]
         return None, {}, _unreadable(said, mark.line + 1 if mark else None)
     if not isinstance(data, dict):
         return None, {}, _unreadable("it holds no keys with values", 1)
@@ -195,7 +196,8 @@ def _with_text_keys(value: Any) -> Any:
 def _yaml_lines(node: Any, path: Path, seen: set[int]) -> Iterator[tuple[Path, int]]:
     if id(node) in seen:
         # One node in many places can stand for more values than fit into memory.
-        raise ValueError("an alias (*name) is not read here: write the value out")
+        said = "an alias (*name) is not read here: write the value out"
+        raise MarkedYAMLError(problem=said, problem_mark=node.start_mark)
     seen.add(id(node))
     if getattr(node, "id", "") == "mapping":
         for key, value in node.value:
@@ -220,14 +222,14 @@ def _unreadable(said: str, line: int | None) -> Finding:
     )
 
 
-def _unquoted(name: str, word: str, line: int) -> Finding:
+def _unquoted(name: str, line: int) -> Finding:
     return error(
         "value-unquoted",
         f"has the value of {name} without quotes",
         "TOML takes no bare words; the commented-out line of the runtime's own template lacks them too"
         if name == "auto_reprovisioning_mode"
         else "TOML takes no bare words",
-        f'write {name} = "{word}"',
+        f'write {name} = "..."',
         line,
     )
 

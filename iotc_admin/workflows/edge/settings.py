@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
@@ -12,6 +13,7 @@ from iotc_admin.workflows.edge.format import DPS_ENDPOINT, PKCS11_LIBRARY, Forma
 from iotc_admin.workflows.edge.rendering import render
 
 PKCS11: Final = "pkcs11:"
+_WINDOWS: Final = re.compile(r"[A-Za-z]:[\\/]")
 
 
 @dataclass(frozen=True)
@@ -74,15 +76,13 @@ def uri_of(path: str) -> str:
     """The file URI of an absolute path, Windows' too; a URI stays. SettingsError if it is relative."""
     if path.startswith((PKCS11, "file:")):
         return path
-    windows = PureWindowsPath(path)
-    if windows.drive:
-        text = "/" + windows.as_posix()
-    elif path.startswith("/"):
-        text = path
-    else:
+    windows = _WINDOWS.match(path)
+    if not (windows or path.startswith("/")):
         message = f"{path!r} is a relative path, and the runtime has no folder to start from"
         raise SettingsError(message, hint="name the file by its absolute path on the device")
-    return "file://" + quote(text, safe="/:" if windows.drive else "/", errors="surrogatepass")
+    if windows:
+        return "file:///" + quote(path.replace("\\", "/"), safe="/:")
+    return "file://" + quote(path)
 
 
 def path_of(uri: str) -> Path | None:

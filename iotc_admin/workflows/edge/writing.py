@@ -26,17 +26,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Place:
-    """A file: where it is here, and its path or URI on the device, if that is another."""
+    """A file: where it is here, if it is, and its path or URI on the device, if that is another."""
 
-    here: str
+    here: str | None
     there: str | None = None
 
     @property
     def uri(self) -> str:
         """How the configuration names it. SettingsError for a relative path on the device."""
-        if self.there or self.here.startswith(PKCS11):
-            return uri_of(self.there or self.here)
-        return uri_of(str(Path(self.here).absolute()))
+        named = self.there or self.here or ""
+        return uri_of(named if self.there or named.startswith(PKCS11) else str(Path(named).absolute()))
 
 
 def certificate_place(file: str, there: str | None = None) -> Place:
@@ -46,14 +45,18 @@ def certificate_place(file: str, there: str | None = None) -> Place:
 
 
 def key_place(certificate: str, key: str | None, there: str | None = None) -> Place:
-    """The key that is named, or lies beside its certificate. SettingsError if there is none."""
+    """The key that is named, or lies beside its certificate; one that is only on the device is not judged.
+
+    SettingsError if there is none, or if a PIN stands where everyone can read it.
+    """
+    if any("pin-value" in (named or "") for named in (key, there)):
+        message = "the PIN of a token does not belong on the command line, where others see it"
+        raise SettingsError(message, hint="leave it out, and add it to the file, which is 0600")
     found = key or bundle.key_file_beside(certificate)
-    if found is None:
-        raise SettingsError(
-            f"no key lies beside {certificate}",
-            hint="name it: --key KEY; with --device-key its place on the device",
-        )
-    return Place(str(found), there)
+    if found is None and there is None:
+        hint = "name it: --key KEY; if it is on the device only, --device-key PATH"
+        raise SettingsError(f"no key lies beside {certificate}", hint=hint)
+    return Place(str(found) if found else None, there)
 
 
 def prepare(
@@ -62,8 +65,11 @@ def prepare(
     """The text of the file, and warnings about it. NotAllowedHere if the device could not use it."""
     text = settings.render(form)
     document = read(text, form)
-    here = {path_of(place.uri): Path(place.here) for place in places}
-    findings = lint(document, look(document, lambda path: here.get(path, path)), now=now)
+    here = {path_of(place.uri): place.here for place in places}
+    material = look(document, lambda path: Path(here.get(path) or path))
+    only_there = {str(path) for path, file in here.items() if file is None}
+    judged = {setting: held for setting, held in material.items() if held.name not in only_there}
+    findings = lint(document, judged, now=now)
     require(findings)
     return text, findings
 
