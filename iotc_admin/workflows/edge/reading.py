@@ -12,7 +12,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from iotc_admin.errors import SettingsError
 from iotc_admin.workflows.edge.findings import Finding, error
-from iotc_admin.workflows.edge.format import Format, Path, where
+from iotc_admin.workflows.edge.format import MODES, Format, Path, where
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,7 +130,7 @@ def _mend(text: str, number: int, said: str) -> tuple[Finding, str | None]:
     bare = _BARE_WORD.fullmatch(line.rstrip("\r"))
     if bare and bare["word"] not in ("true", "false"):
         lines[number - 1] = f'{bare["key"]}"{bare["word"]}"'
-        return _unquoted(bare["name"], number), "\n".join(lines)
+        return _unquoted(bare["name"], bare["word"], number), "\n".join(lines)
     if _RENEWAL.match(line):
         return renewal_without_method(number), _without_renewal(lines, number)
     if named := _YAML_LINE.match(line):
@@ -222,14 +222,16 @@ def _unreadable(said: str, line: int | None) -> Finding:
     )
 
 
-def _unquoted(name: str, line: int) -> Finding:
+def _unquoted(name: str, word: str, line: int) -> Finding:
+    # Of the words that may stand here, these are no secrets.
+    shown = word if word in MODES else "..."
     return error(
         "value-unquoted",
         f"has the value of {name} without quotes",
         "TOML takes no bare words; the commented-out line of the runtime's own template lacks them too"
         if name == "auto_reprovisioning_mode"
         else "TOML takes no bare words",
-        f'write {name} = "..."',
+        f'write {name} = "{shown}"',
         line,
     )
 
