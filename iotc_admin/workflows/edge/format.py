@@ -35,8 +35,8 @@ class Format(StrEnum):
 PROVISIONING: Final = ("provisioning",)
 ATTESTATION: Final = ("provisioning", "attestation")
 
-# One setting, under its own name in each file.
-_NAMES: Final[dict[str, tuple[Path, Path]]] = {
+# What has one name in config.toml and another in config.yaml.
+_RENAMED: Final[dict[str, tuple[Path, Path]]] = {
     "id_scope": ((*PROVISIONING, "id_scope"), (*PROVISIONING, "scope_id")),
     "edge_ca_cert": (("edge_ca", "cert"), ("certificates", "device_ca_cert")),
     "edge_ca_pk": (("edge_ca", "pk"), ("certificates", "device_ca_pk")),
@@ -45,12 +45,8 @@ _NAMES: Final[dict[str, tuple[Path, Path]]] = {
         ("edge_ca", "auto_generated_edge_ca_expiry_days"),
         ("certificates", "auto_generated_ca_lifetime_days"),
     ),
-    **{name: ((*PROVISIONING, name),) * 2 for name in ("source", "global_endpoint")},
-    **{
-        name: ((*ATTESTATION, name),) * 2
-        for name in ("method", "registration_id", "identity_cert", "identity_pk")
-    },
 }
+_OF_ATTESTATION: Final = ("method", "registration_id", "identity_cert", "identity_pk")
 
 _REPROVISIONING: Final = "auto_reprovisioning_mode"
 _FLAGS: Final = ("always_reprovision_on_startup", "dynamic_reprovisioning")
@@ -68,11 +64,11 @@ TOP_LEVEL: Final = (
 
 FOREIGN: Final[dict[Format, dict[Path, str]]] = {
     Format.TOML: {
-        **{old: ".".join(new) for new, old in _NAMES.values() if new != old},
+        **{old: ".".join(new) for new, old in _RENAMED.values()},
         **{(*PROVISIONING, flag): _REPROVISIONING for flag in _FLAGS},
     },
     Format.YAML: {
-        **{new: ".".join(old) for new, old in _NAMES.values() if new != old},
+        **{new: ".".join(old) for new, old in _RENAMED.values()},
         (_REPROVISIONING,): " or ".join(f"provisioning.{flag}" for flag in _FLAGS),
     },
 }
@@ -81,4 +77,6 @@ FOREIGN: Final[dict[Format, dict[Path, str]]] = {
 
 def where(setting: str, form: Format) -> Path:
     """The path of a setting in a file of this format."""
-    return _NAMES[setting][0 if form is Format.TOML else 1]
+    if setting in _RENAMED:
+        return _RENAMED[setting][0 if form is Format.TOML else 1]
+    return (*(ATTESTATION if setting in _OF_ATTESTATION else PROVISIONING), setting)
