@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from iotc_admin.workflows.edge.writing import Place
 
 app = typer.Typer(rich_markup_mode=None)
+
+_ANY_SCOPE = "0ne00000000"
 
 
 class FormatName(StrEnum):
@@ -53,7 +56,10 @@ def config(
         str | None, typer.Option(metavar="CERT", help="Its certificate; a full chain beside it goes first.")
     ] = None,
     key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Its key, if not found beside it; or a pkcs11: URI.")
+        str | None,
+        typer.Option(
+            metavar="KEY", help="Its key, if not found beside it; by its URI on the device (file:, pkcs11:)."
+        ),
     ] = None,
     form: Annotated[
         FormatName,
@@ -66,11 +72,12 @@ def config(
     dps_host: Annotated[
         str | None, typer.Option(metavar="HOST[:PORT]", help="Where DPS is (IOTC_DPS_HOST).")
     ] = None,
-    device_cert: Annotated[
-        str | None, typer.Option(metavar="PATH", help="Where CERT will be on the device, if elsewhere.")
+    device_certs: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Where certificates will lie on the device, if elsewhere."),
     ] = None,
-    device_key: Annotated[
-        str | None, typer.Option(metavar="PATH", help="Where KEY will be on the device, if elsewhere.")
+    device_keys: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Where keys will lie on the device, if elsewhere.")
     ] = None,
     edge_ca: Annotated[
         str | None, typer.Option(metavar="CERT", help="The CA for its modules, its key beside it.")
@@ -98,9 +105,12 @@ def config(
     Writes config.toml or config.yaml (0600). --from names each key that does not go over, with the reason.
     """
     session = Session.begin(ctx.command_path, ctx.obj)
+    given = [device_id, cert, key, device_certs, device_keys, edge_ca, trust_bundle, hostname, pkcs11_library]
     if from_file is not None:
-        if device_id or cert:
-            raise typer.BadParameter("--from takes the identity from the file: leave out ID and --cert", ctx)
+        if any(given) or form is FormatName.yaml:
+            raise typer.BadParameter(
+                "--from takes all from the file: only --out and --replace go with it", ctx
+            )
         _convert(session, from_file, out, replace)
         return
     if device_id is None or cert is None:
@@ -108,22 +118,17 @@ def config(
     _refuse_parent(parent_hostname)
     from iotc_admin.workflows.edge.format import Format
     from iotc_admin.workflows.edge.settings import EdgeSettings
-    from iotc_admin.workflows.edge.writing import certificate_place, key_place
 
-    places = {
-        "identity_cert": certificate_place(cert, device_cert),
-        "identity_pk": key_place(cert, key, device_key),
-    }
-    places |= _gateway(edge_ca, trust_bundle)
-    settings = EdgeSettings(
-        id_scope=id_scope_of(session, id_scope),
+    places = _places(cert, key, edge_ca, trust_bundle, device_certs, device_keys)
+    draft = EdgeSettings(
+        id_scope=_ANY_SCOPE,
         registration_id=device_id,
         global_endpoint=f"https://{session.dps_host(dps_host)}",
         hostname=hostname,
         pkcs11_library=pkcs11_library,
         **{name: place.uri for name, place in places.items()},
     )
-    _write(session, settings, Format(form.value), list(places.values()), out, replace)
+    _write(session, draft, id_scope, Format(form.value), list(places.values()), out, replace)
 
 
 @app.command(
@@ -250,22 +255,42 @@ def _refuse_parent(parent_hostname: str | None) -> None:
         )
 
 
-def _gateway(edge_ca: str | None, trust_bundle: str | None) -> dict[str, Place]:
+def _places(
+    cert: str,
+    key: str | None,
+    edge_ca: str | None,
+    trust_bundle: str | None,
+    device_certs: str | None,
+    device_keys: str | None,
+) -> dict[str, Place]:
     from iotc_admin.workflows.edge.writing import Place, certificate_place, key_place
 
-    places: dict[str, Place] = {}
+    places = {
+        "identity_cert": certificate_place(cert, device_certs),
+        "identity_pk": key_place(cert, key, device_keys),
+    }
     if edge_ca is not None:
-        places |= {"edge_ca_cert": certificate_place(edge_ca), "edge_ca_pk": key_place(edge_ca, None)}
+        places["edge_ca_cert"] = certificate_place(edge_ca, device_certs)
+        places["edge_ca_pk"] = key_place(edge_ca, None, device_keys)
     if trust_bundle is not None:
-        places["trust_bundle"] = Place(trust_bundle)
+        places["trust_bundle"] = Place(trust_bundle, device_certs)
     return places
 
 
 def _write(
-    session: Session, settings: EdgeSettings, form: Format, places: list[Place], out: Path, replace: bool
+    session: Session,
+    draft: EdgeSettings,
+    id_scope: str | None,
+    form: Format,
+    places: list[Place],
+    out: Path,
+    replace: bool,
 ) -> None:
     from iotc_admin.workflows.edge.writing import prepare
 
+    # What can be refused here is refused before the application is asked.
+    prepare(draft, form, places, now=session.started)
+    settings = dataclasses.replace(draft, id_scope=id_scope_of(session, id_scope))
     text, findings = prepare(settings, form, places, now=session.started)
     file = out / form.file_name
     for each in findings:

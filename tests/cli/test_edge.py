@@ -126,14 +126,13 @@ def test_a_dry_run_sends_reads_only_and_writes_nothing(
 
 
 def test_files_may_lie_elsewhere_on_the_device(files: Path, environment: Environment) -> None:
-    there = "--device-cert '/var/my certs/a.pem' --device-key /var/b.pem"
+    there = "--device-certs '/var/my certs/' --device-keys 'C:\\keys'"
     assert shell(f"{CONFIG} {there}", files, environment).returncode == 0
 
     attestation = toml(files)["provisioning"]["attestation"]
-    assert attestation["identity_cert"] == "file:///var/my%20certs/a.pem"
+    assert attestation["identity_cert"] == f"file:///var/my%20certs/{EDGE}_fullchain.pem"
+    assert attestation["identity_pk"] == f"file:///C:/keys/{EDGE}_key.pem"
     assert lint(files, environment) == (1, ["file-absent", "file-absent", "edge-ca-quick-start"])
-    (files / "a.pem").write_bytes((files / f"{EDGE}_fullchain.pem").read_bytes())
-    (files / f"{EDGE}_key.pem").rename(files / "b.pem")
     assert lint(files, environment, "--certs .") == (0, ["edge-ca-quick-start"])
 
 
@@ -141,12 +140,21 @@ def test_a_key_that_never_left_the_device_is_named_and_not_judged(
     files: Path, environment: Environment
 ) -> None:
     (files / f"{EDGE}_key.pem").unlink()
-    line = CONFIG.replace(f"--key {EDGE}_key.pem", "")
 
-    code, message = error(line, files, environment)
-    assert (code, "--device-key" in message) == (1, True)
-    assert shell(f"{line} --device-key /var/b.pem", files, environment).returncode == 0
+    code, message = error(CONFIG.replace(f"--key {EDGE}_key.pem", ""), files, environment)
+    assert (code, "by its URI" in message) == (1, True)
+    line = CONFIG.replace(f"--key {EDGE}_key.pem", "--key file:///var/b.pem")
+    assert shell(line, files, environment).returncode == 0
     assert toml(files)["provisioning"]["attestation"]["identity_pk"] == "file:///var/b.pem"
+
+
+def test_what_is_wrong_here_is_said_before_the_application_is_asked(
+    files: Path, environment: Environment, emulator: Emulator
+) -> None:
+    line = CONFIG.replace("--id-scope 0ne00112233", "--yes").replace(f"{EDGE}_key", "plant7_key")
+
+    assert error(line, files, environment)[0] == 1
+    assert emulator.control.requests == ()
 
 
 def test_a_key_in_a_token_is_named_with_its_library_and_without_its_pin(
@@ -171,7 +179,7 @@ def test_a_key_in_a_token_is_named_with_its_library_and_without_its_pin(
         ((f"{EDGE}_cert", "absent_cert"), "no such file"),
         ((f"{EDGE}_key", "absent_key"), "is not there"),
         (("0ne00112233", "0ne00112233 --parent-hostname gw"), "SAS only"),
-        (("0ne00112233", "0ne00112233 --device-cert certs/a.pem"), "relative path"),
+        (("0ne00112233", "0ne00112233 --device-certs certs"), "relative path"),
         (("0ne00112233", "0ne00112233 --edge-ca plant7_cert.pem --format yaml"), "no trusted_ca_certs"),
         (("0ne00112233", f"0ne00112233 --edge-ca {EDGE}_cert.pem"), "is not a CA certificate"),
     ],
@@ -193,6 +201,7 @@ def test_what_the_device_could_not_use_is_refused_and_not_written(
         f"config {EDGE}",
         f"config --cert {EDGE}_cert.pem",
         f"config {EDGE} --from config.yaml",
+        "config --from config.yaml --format yaml",
         f"config {EDGE} --cert x --format json",
         "lint",
         f"ca {EDGE}",

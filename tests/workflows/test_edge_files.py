@@ -143,7 +143,7 @@ def test_uris_are_absolute_and_encoded() -> None:
     assert uri_of("C:\\my certs\\a.pem") == "file:///C:/my%20certs/a.pem"
     assert uri_of("pkcs11:object=edge%20id?pin-value=1") == "pkcs11:object=edge%20id?pin-value=1"
     assert Place("a.pem").uri == f"file://{Path.cwd()}/a.pem"
-    assert Place("a.pem", "/on/device/a.pem").uri == "file:///on/device/a.pem"
+    assert Place("here/a.pem", "/on/device").uri == "file:///on/device/a.pem"
     with pytest.raises(SettingsError, match="relative"):
         uri_of("certs/a.pem")
 
@@ -231,6 +231,7 @@ def test_an_old_file_becomes_a_new_one_and_each_key_that_goes_is_named() -> None
         ("", "OnErrorOnly"),
         ("dynamic_reprovisioning: false", "OnErrorOnly"),
         ("dynamic_reprovisioning: true", "Dynamic"),
+        ("dynamic_reprovisioning: yes", "Dynamic"),
         ("{always}: true, dynamic_reprovisioning: true", "Dynamic"),
         ("{always}: true, dynamic_reprovisioning: false", "AlwaysOnStartup"),
     ],

@@ -83,6 +83,7 @@ def test_files_as_they_should_be_have_no_findings(now: datetime) -> None:
         ('source = "dps"', 'source = "manual"', "source-not-dps", 5),
         ('source = "dps"\n', "", "source-not-dps", 4),
         ("https://global", "http://global", "endpoint-invalid", 6),
+        ('global_endpoint = "https://global.azure-devices-provisioning.net"\n', "", "endpoint-absent", 5),
         ("provisioning.net", "provisioning.net/x", "endpoint-invalid", 6),
         ('"https://global.azure-devices-provisioning.net"', "7", "value-not-text", 6),
         ('"x509"', '"x.509"', "method-unknown", 10),
@@ -181,6 +182,12 @@ def test_a_fault_of_form_does_not_hide_those_behind_it(now: datetime) -> None:
     text = TOML.replace('"Dynamic"', "Dynamic").replace('"x509"', "x509").replace("id_scope", "scope_id")
 
     assert codes(judged(text, Format.TOML, now)) == ["value-unquoted", "scope-key", "value-unquoted"]
+
+
+def test_a_file_of_faults_is_given_up_after_twenty(now: datetime) -> None:
+    text = "".join(f"a{number} = b\n" for number in range(30_000))
+
+    assert len(judged(text, Format.TOML, now)) == 20
 
 
 def test_a_whole_file_in_the_other_language_is_judged_all_the_same(now: datetime) -> None:

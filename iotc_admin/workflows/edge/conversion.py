@@ -108,13 +108,18 @@ def _uri(value: Any) -> Any:
 
 def _mode(move: _Move) -> None:
     # Where both are set, the old runtime let the dynamic one go first; where none is, it waited for an error.
-    modes = [mode for path, mode in _FLAGS.items() if move.old.at(path) is True]
+    modes = [mode for path, mode in _FLAGS.items() if _is_true(move.old.at(path))]
     mode = (modes or ["OnErrorOnly"])[0]
     put(move.data, ("auto_reprovisioning_mode",), mode)
     for path in _FLAGS:
         if move.old.at(path) is not None:
             move.taken.add(path)
             move.noted[".".join(path)] = f'is now auto_reprovisioning_mode = "{mode}"'
+
+
+def _is_true(value: Any) -> bool:
+    # The old runtime took these words for it, too.
+    return value is True or str(value).lower() in ("true", "yes", "on")
 
 
 def _attestation(move: _Move) -> None:

@@ -17,6 +17,8 @@ from iotc_admin.workflows.edge.format import MODES, Format, Path, where
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Each costs another reading of the whole file.
+_MOST_FAULTS: Final = 20
 _PLACE: Final = re.compile(r"\(at line (\d+), column \d+\)")
 _HEADER: Final = re.compile(r"\s*\[{1,2}\s*(?P<path>[^\[\]=]+?)\s*\]{1,2}\s*(#.*)?")
 _KEY: Final = re.compile(r"\s*(?P<path>[\w.\"' -]+?)\s*=")
@@ -118,7 +120,7 @@ def _toml_faults(text: str) -> tuple[dict[str, Any] | None, str, list[Finding]]:
             number = int(place[1]) if place else len(text.splitlines()) or 1
             fault, mended = _mend(text, number, str(failure))
         faults.append(fault)
-        if mended is None:
+        if mended is None or len(faults) == _MOST_FAULTS:
             return None, text, faults
         text = mended
 

@@ -72,9 +72,13 @@ def put(data: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     data[name] = value
 
 
+def is_uri(text: str) -> bool:
+    return text.startswith((PKCS11, "file:"))
+
+
 def uri_of(path: str) -> str:
     """The file URI of an absolute path, Windows' too; a URI stays. SettingsError if it is relative."""
-    if path.startswith((PKCS11, "file:")):
+    if is_uri(path):
         return path
     windows = _WINDOWS.match(path)
     if not (windows or path.startswith("/")):

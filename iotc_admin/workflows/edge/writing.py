@@ -13,7 +13,7 @@ from iotc_admin.pki.store import PRIVATE, load_certificates, read_file, replace_
 from iotc_admin.workflows.edge.lint import lint, require
 from iotc_admin.workflows.edge.material import look
 from iotc_admin.workflows.edge.reading import Document, format_of, read
-from iotc_admin.workflows.edge.settings import PKCS11, path_of, uri_of
+from iotc_admin.workflows.edge.settings import is_uri, path_of, uri_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,47 +26,60 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Place:
-    """A file: where it is here, if it is, and its path or URI on the device, if that is another."""
+    """A file by its path here, or by its URI on the device. `folder` is where it will lie on the device."""
 
-    here: str | None
-    there: str | None = None
+    file: str
+    folder: str | None = None
+
+    @property
+    def here(self) -> Path | None:
+        """None for what is on the device only."""
+        return None if is_uri(self.file) else Path(self.file)
 
     @property
     def uri(self) -> str:
-        """How the configuration names it. SettingsError for a relative path on the device."""
-        named = self.there or self.here or ""
-        return uri_of(named if self.there or named.startswith(PKCS11) else str(Path(named).absolute()))
+        """How the configuration names it. SettingsError for a relative folder on the device."""
+        if self.here is None:
+            return self.file
+        if self.folder is None:
+            return uri_of(str(self.here.absolute()))
+        return uri_of(f"{self.folder.rstrip('/')}/{self.here.name}")
 
 
-def certificate_place(file: str, there: str | None = None) -> Place:
+def certificate_place(file: str, folder: str | None = None) -> Place:
     """The file with the full chain, where it lies beside the one that is named."""
     beside = bundle.chain_file_beside(file) if len(load_certificates(file)) == 1 else None
-    return Place(str(beside or file), there)
+    return Place(str(beside or file), folder)
 
 
-def key_place(certificate: str, key: str | None, there: str | None = None) -> Place:
-    """The key that is named, or lies beside its certificate; one that is only on the device is not judged.
+def key_place(certificate: str, key: str | None, folder: str | None = None) -> Place:
+    """The key that is named, or lies beside its certificate.
 
     SettingsError if there is none, or if a PIN stands where everyone can read it.
     """
-    if any("pin-value" in (named or "") for named in (key, there)):
+    if "pin-value" in (key or ""):
         message = "the PIN of a token does not belong on the command line, where others see it"
         raise SettingsError(message, hint="leave it out, and add it to the file, which is 0600")
     found = key or bundle.key_file_beside(certificate)
-    if found is None and there is None:
-        hint = "name it: --key KEY; if it is on the device only, --device-key PATH"
+    if found is None:
+        hint = (
+            "name it: --key KEY; if it is on the device only, by its URI, as in file:///var/aziot/secrets/KEY"
+        )
         raise SettingsError(f"no key lies beside {certificate}", hint=hint)
-    return Place(str(found) if found else None, there)
+    return Place(str(found), folder)
 
 
 def prepare(
     settings: EdgeSettings, form: Format, places: Iterable[Place], *, now: datetime
 ) -> tuple[str, list[Finding]]:
-    """The text of the file, and warnings about it. NotAllowedHere if the device could not use it."""
+    """The text of the file, and warnings about it. NotAllowedHere if the device could not use it.
+
+    What is on the device only is not judged.
+    """
     text = settings.render(form)
     document = read(text, form)
     here = {path_of(place.uri): place.here for place in places}
-    material = look(document, lambda path: Path(here.get(path) or path))
+    material = look(document, lambda path: here.get(path) or path)
     only_there = {str(path) for path, file in here.items() if file is None}
     judged = {setting: held for setting, held in material.items() if held.name not in only_there}
     findings = lint(document, judged, now=now)
