@@ -223,6 +223,10 @@ def test_an_old_file_becomes_a_new_one_and_each_key_that_goes_is_named() -> None
         "invented.a",
         "invented.b",
     }
+    assert set(converted.noted) == {
+        "provisioning.always_reprovision_on_startup",
+        "agent.config.image",
+    }
 
 
 @pytest.mark.parametrize(

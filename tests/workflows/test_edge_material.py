@@ -11,6 +11,7 @@ import pytest
 from iotc_admin import CertificateAuthority
 from iotc_admin.pki.keys import new_key
 from iotc_admin.pki.pem import key_pem
+from iotc_admin.pki.store import load_certificates
 from iotc_admin.workflows import issue_edge_ca
 from iotc_admin.workflows.edge.format import Format
 from iotc_admin.workflows.edge.material import look
@@ -110,10 +111,25 @@ def test_an_edge_ca_that_is_no_ca_is_found(gateway: Gateway, now: datetime) -> N
 
 
 def test_an_identity_alone_is_worth_a_warning_for_dps_may_know_its_signer(gateway: Gateway) -> None:
-    gateway.put(f"{EDGE}_fullchain.pem", gateway.line.issue(EDGE, now=gateway.now).certificate)
-    (gateway.folder / f"{EDGE}_key.pem").unlink()
+    leaf, *_ = load_certificates(gateway.folder / f"{EDGE}_fullchain.pem")
 
-    assert codes(gateway.findings(), "warning") == ["identity-chain-incomplete"]
+    gateway.put(f"{EDGE}_fullchain.pem", leaf)
+    assert [each.code for each in gateway.findings()] == ["identity-chain-incomplete"]
+
+
+def test_the_chain_of_an_identity_may_lack_its_root_but_no_link(gateway: Gateway, now: datetime) -> None:
+    cell = gateway.line.issue_intermediate("cell9", now=now)
+    identity = cell.issue(EDGE, now=now)
+    assert identity.key is not None
+    (gateway.folder / f"{EDGE}_key.pem").write_bytes(key_pem(identity.key))
+
+    gateway.put(f"{EDGE}_fullchain.pem", identity.certificate, cell.certificate, gateway.line.certificate)
+    assert gateway.findings() == []
+
+    gateway.put(f"{EDGE}_fullchain.pem", identity.certificate, cell.certificate, gateway.root.certificate)
+    (finding,) = gateway.findings()
+    assert (finding.level, finding.code) == ("warning", "identity-chain-incomplete")
+    assert "CN=cell9" in finding.what
 
 
 def test_the_edge_ca_needs_its_chain_up_to_what_is_trusted(gateway: Gateway) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from iotc_admin import CertificateAuthority, Client
 from iotc_admin.contract.enrollment_groups import EnrollmentGroupPatch
+from iotc_admin.pki.store import load_certificates
 from iotc_admin.workflows import attach_certificates, enroll_group
 from iotc_admin.workflows.edge.findings import Finding
 from iotc_admin.workflows.edge.format import Format
@@ -90,6 +91,8 @@ def test_files_as_they_should_be_have_no_findings(now: datetime) -> None:
         ('method = "x509"\n', "", "method-unknown", 9),
         ('"edge-01"', "17", "value-not-text", 11),
         ('"edge-01"', '""', "value-not-text", 11),
+        ('"file:///c/edge-01.pem"', "12", "value-not-text", 12),
+        (TOML[TOML.index('cert = "file:///c/ca') :], 'method = "est"', "issuer-absent", 15),
         ('identity_pk = "file:///c/edge-01.key.pem"\n', "", "identity-absent", 10),
         ("file:///c/edge-01.pem", "/c/edge-01.pem", "uri-not-absolute", 12),
         ("file:///c/edge-01.pem", "file://c/edge-01.pem", "uri-not-absolute", 12),
@@ -203,6 +206,15 @@ def test_renewal_by_an_issuer_is_allowed_and_said_to_need_a_group(now: datetime)
     assert (finding.level, finding.code, finding.line) == ("warning", "auto-renew-group-only", 12)
 
 
+def test_the_old_runtime_takes_paths_too(now: datetime) -> None:
+    text = YAML.replace('"/c/edge-01.pem"', "'C:\\c\\edge-01.pem'")
+
+    assert judged(text, Format.YAML, now) == []
+    assert codes(judged(YAML.replace('"/c/edge-01.pem"', "'c\\edge-01.pem'"), Format.YAML, now)) == [
+        "uri-not-absolute"
+    ]
+
+
 def test_an_issued_identity_must_be_asked_for_under_the_registration_id(now: datetime) -> None:
     text = TOML.replace('"file:///c/edge-01.pem"', EST.replace("edge-01", "edge-02"))
 
@@ -292,6 +304,16 @@ def test_a_group_that_is_absent_or_disabled_or_of_another_ca_is_found(
     client.enrollment_groups.update("edges", EnrollmentGroupPatch(enabled=False))
 
     assert sorted(found_with("edges", gateway, client)) == ["group-disabled", "group-other-ca"]
+
+
+def test_a_file_without_the_root_says_too_little_about_the_group(
+    gateway: Gateway, client: Client, other_ca: CertificateAuthority
+) -> None:
+    enroll_group(client, "edges", primary=other_ca, type="iotEdge")
+    leaf, line, _ = load_certificates(gateway.folder / f"{EDGE}_fullchain.pem")
+    gateway.put(f"{EDGE}_fullchain.pem", leaf, line)
+
+    assert found_with("edges", gateway, client) == []
 
 
 def test_renewal_with_an_individual_enrollment_is_found(

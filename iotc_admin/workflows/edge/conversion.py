@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,6 +38,8 @@ _FLAGS: Final = {
 }
 _OLDEST_ID: Final = ("provisioning", "registration_id")
 _SYMMETRIC_KEY: Final = ("provisioning", "attestation", "symmetric_key")
+_AGENT_IMAGE: Final = ("agent", "config", "image")
+_OLD_IMAGE: Final = re.compile(r":1\.[01]\b")
 _REASONS: Final = {
     ("homedir",): "1.2 and later keep their state in folders of their own",
     ("provisioning", "attestation", "device_id"): "DPS says the device id: it is the registration id",
@@ -53,6 +56,10 @@ class Conversion:
     noted: dict[str, str]
 
 
+def _same(value: Any) -> Any:
+    return value
+
+
 @dataclass
 class _Move:
     """The old file, the values of the new one, and which keys went over."""
@@ -62,7 +69,7 @@ class _Move:
     taken: set[Path] = field(default_factory=set)
     noted: dict[str, str] = field(default_factory=dict)
 
-    def take(self, source: Path, target: Path, change: Callable[[Any], Any] = lambda value: value) -> None:
+    def take(self, source: Path, target: Path, change: Callable[[Any], Any] = _same) -> None:
         value = self.old.at(source)
         if value is not None:
             self.taken.add(source)
@@ -81,6 +88,7 @@ def convert(old: Document) -> Conversion:
             change = _uri if setting in _URIS else _same
             move.take(where(setting, Format.YAML), where(setting, Format.TOML), change)
     _attestation(move)
+    _agent(move)
     for name in _KEPT:
         move.take((name,), (name,), _without_nothing)
     return Conversion(render(move.data, Format.TOML), _dropped(move), move.noted)
@@ -96,10 +104,6 @@ def _require_dps(old: Document) -> None:
         raise SettingsError(message, hint=hint)
     if old.get("method") is None and old.at(_OLDEST_ID) is None:
         raise SettingsError("provisioning has no attestation", hint=hint)
-
-
-def _same(value: Any) -> Any:
-    return value
 
 
 def _uri(value: Any) -> Any:
@@ -133,6 +137,14 @@ def _attestation(move: _Move) -> None:
         move.noted["provisioning.attestation"] = (
             f"attests by {method} as before: the group must be of that kind; "
             "for an X.509 identity write a new file: iotc-admin edge config ID --cert CERT --key KEY"
+        )
+
+
+def _agent(move: _Move) -> None:
+    image = move.old.at(_AGENT_IMAGE)
+    if isinstance(image, str) and _OLD_IMAGE.search(image):
+        move.noted[".".join(_AGENT_IMAGE)] = (
+            f"is {image} still: name an image of the release that is installed"
         )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from iotc_admin.workflows.edge.findings import error, warning
 from iotc_admin.workflows.edge.format import ISSUING_METHODS, PKCS11_LIBRARY, Format, where
 from iotc_admin.workflows.edge.reading import renewal_without_method
-from iotc_admin.workflows.edge.settings import PKCS11
+from iotc_admin.workflows.edge.settings import PKCS11, is_absolute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,9 +40,7 @@ def _files(document: Document) -> Iterator[Finding]:
             continue
         if value.startswith(PKCS11):
             yield from _token(document, setting, line)
-        elif not value.startswith("file:///") and (
-            document.format is Format.TOML or not value.startswith("/")
-        ):
+        elif not value.startswith("file:///") and (document.format is Format.TOML or not is_absolute(value)):
             yield error(
                 "uri-not-absolute",
                 f"has no absolute path as {where(setting, document.format)[-1]}",
@@ -96,14 +94,7 @@ def _issuing(document: Document) -> Iterator[Finding]:
     if not isinstance(issued, dict):
         return
     method, line = issued.get("method"), document.line_of("identity_cert")
-    if method in ISSUING_METHODS and document.at(("cert_issuance", method)) is None and "url" not in issued:
-        yield error(
-            "issuer-absent",
-            f"has its identity issued by {method}, and says nowhere where that is",
-            f"[cert_issuance.{method}] is missing",
-            "add it",
-            line,
-        )
+    yield from _issuer(document, issued, line)
     if method not in ISSUING_METHODS and "auto_renew" not in issued:
         yield error(
             "issuing-method",
@@ -121,6 +112,18 @@ def _issuing(document: Document) -> Iterator[Finding]:
             f"asks for a certificate of {name!r} and registers as {registered!r}",
             "the common name must be the registration id",
             f'set common_name = "{registered}"',
+            line,
+        )
+
+
+def _issuer(document: Document, issued: dict[str, Any], line: int | None) -> Iterator[Finding]:
+    method = issued.get("method")
+    if method in ISSUING_METHODS and document.at(("cert_issuance", method)) is None and "url" not in issued:
+        yield error(
+            "issuer-absent",
+            f"has a certificate issued by {method}, and says nowhere where that is",
+            f"[cert_issuance.{method}] is missing",
+            "add it",
             line,
         )
 
@@ -164,6 +167,8 @@ def _edge_ca(document: Document) -> Iterator[Finding]:
             "iotc-admin edge ca ID --issuer CERT",
             document.line_of("quick_start_days"),
         )
+    if isinstance(table, dict) and not given:
+        yield from _issuer(document, table, document.line_of("edge_ca_cert"))
     if given and document.get("trust_bundle") is None:
         yield from _no_bundle(document)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotc_admin.errors import NotAllowedHere
+from iotc_admin.pki.chain import build_chain, is_self_signed
 from iotc_admin.pki.description import common_name, sha1_thumbprint
 from iotc_admin.workflows.edge.findings import error
 from iotc_admin.workflows.edge.identity_checks import check_identity
@@ -119,8 +120,9 @@ def _check_group(document: Document, material: Material, known: Enrollments) -> 
 def _check_slots(document: Document, material: Material, group: GroupView) -> Iterator[Finding]:
     held = material.get("identity_cert")
     verified = {slot.thumbprint for slot in group.slots.values() if slot and slot.verified}
-    issuers = held.certificates[1:] if held else ()
-    if not issuers or verified & {sha1_thumbprint(each) for each in issuers}:
+    chain = build_chain(held.certificates[0], held.certificates) if held and held.certificates else ()
+    # Without its root the file does not show all issuers.
+    if not (chain and is_self_signed(chain[-1])) or verified & {sha1_thumbprint(each) for each in chain}:
         return
     yield error(
         "group-other-ca",

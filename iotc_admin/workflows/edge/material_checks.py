@@ -87,12 +87,14 @@ def _identity(document: Document, material: Material, now: datetime) -> Iterator
     for found in judge(certificate, role="device", now=now, device_id=device_id, chain=chain):
         yield about(held.name, found, line, prefix="identity-")
     yield from _dates_above(held.name, chain, now, line)
-    if not chain and not is_self_signed(certificate):
+    top = (certificate, *chain)[-1]
+    # A root may be left out; a link may not, nor all of them.
+    if not is_self_signed(top) and (not chain or len(chain) < len(others)):
         yield warning(
             "identity-chain-incomplete",
-            f"names {held.name}, which holds the device's certificate alone",
+            f"names {held.name}, where the issuer of {top.subject.rfc4514_string()} is missing",
             "DPS finds the group by the issuers that the device sends along",
-            "name the file with the chain, X_fullchain.pem",
+            "name the file with the full chain, X_fullchain.pem",
             line,
         )
 

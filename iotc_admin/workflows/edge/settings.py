@@ -73,18 +73,23 @@ def put(data: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 
 
 def is_uri(text: str) -> bool:
+    """Whether it names a file or a key by a URI."""
     return text.startswith((PKCS11, "file:"))
+
+
+def is_absolute(path: str) -> bool:
+    """Whether it is an absolute path, Windows' too."""
+    return path.startswith("/") or _WINDOWS.match(path) is not None
 
 
 def uri_of(path: str) -> str:
     """The file URI of an absolute path, Windows' too; a URI stays. SettingsError if it is relative."""
     if is_uri(path):
         return path
-    windows = _WINDOWS.match(path)
-    if not (windows or path.startswith("/")):
+    if not is_absolute(path):
         message = f"{path!r} is a relative path, and the runtime has no folder to start from"
         raise SettingsError(message, hint="name the file by its absolute path on the device")
-    if windows:
+    if _WINDOWS.match(path):
         return "file:///" + quote(path.replace("\\", "/"), safe="/:")
     return "file://" + quote(path)
 

@@ -32,6 +32,7 @@ _TEXTS: Final = (
     "edge_ca_pk",
     "trust_bundle",
     "identity_pk",
+    "identity_cert",
 )
 _KNOWN: Final = {
     PROVISIONING: {"source", "global_endpoint", "id_scope", "scope_id", "attestation", "payload"},
@@ -105,7 +106,8 @@ def _unknown(document: Document) -> Iterator[Finding]:
 def _texts(document: Document) -> Iterator[Finding]:
     for setting in _TEXTS:
         value = document.get(setting)
-        if value is not None and (not isinstance(value, str) or not value):
+        issued = setting == "identity_cert" and isinstance(value, dict)
+        if value is not None and not issued and (not isinstance(value, str) or not value):
             yield error(
                 "value-not-text",
                 f"has {'no text' if value else 'nothing'} as {where(setting, document.format)[-1]}",
