@@ -29,7 +29,7 @@ LONG_BUT_FLAT = {
     "_global_options": "eleven global options, each with its help",
     "create": "group create has eleven options",
     "connect": "device connect has thirteen options",
-    "config": "edge config has fifteen options",
+    "config": "edge config has sixteen options",
 }
 
 

@@ -80,8 +80,9 @@ def config(
         str | None, typer.Option(metavar="DIR", help="Where keys will lie on the device, if elsewhere.")
     ] = None,
     edge_ca: Annotated[
-        str | None, typer.Option(metavar="CERT", help="The CA for its modules, its key beside it.")
+        str | None, typer.Option(metavar="CERT", help="The CA for its modules, from `edge ca`.")
     ] = None,
+    edge_ca_key: Annotated[str | None, typer.Option(metavar="KEY", help="Its key, as --key.")] = None,
     trust_bundle: Annotated[
         str | None, typer.Option(metavar="FILE", help="What modules trust, from `edge bundle`.")
     ] = None,
@@ -105,9 +106,10 @@ def config(
     Writes config.toml or config.yaml (0600). --from names each key that does not go over, with the reason.
     """
     session = Session.begin(ctx.command_path, ctx.obj)
-    given = [device_id, cert, key, device_certs, device_keys, edge_ca, trust_bundle, hostname, pkcs11_library]
+    identity = [device_id, cert, key, device_certs, device_keys]
+    gateway = [edge_ca, edge_ca_key, trust_bundle, hostname, pkcs11_library]
     if from_file is not None:
-        if any(given) or form is FormatName.yaml:
+        if any(identity + gateway) or form is FormatName.yaml:
             raise typer.BadParameter(
                 "--from takes all from the file: only --out and --replace go with it", ctx
             )
@@ -119,7 +121,7 @@ def config(
     from iotc_admin.workflows.edge.format import Format
     from iotc_admin.workflows.edge.settings import EdgeSettings
 
-    places = _places(cert, key, edge_ca, trust_bundle, device_certs, device_keys)
+    places = _places(cert, key, edge_ca, edge_ca_key, trust_bundle, device_certs, device_keys)
     draft = EdgeSettings(
         id_scope=_ANY_SCOPE,
         registration_id=device_id,
@@ -259,6 +261,7 @@ def _places(
     cert: str,
     key: str | None,
     edge_ca: str | None,
+    edge_ca_key: str | None,
     trust_bundle: str | None,
     device_certs: str | None,
     device_keys: str | None,
@@ -271,7 +274,7 @@ def _places(
     }
     if edge_ca is not None:
         places["edge_ca_cert"] = certificate_place(edge_ca, device_certs)
-        places["edge_ca_pk"] = key_place(edge_ca, None, device_keys)
+        places["edge_ca_pk"] = key_place(edge_ca, edge_ca_key, device_keys)
     if trust_bundle is not None:
         places["trust_bundle"] = Place(trust_bundle, device_certs)
     return places

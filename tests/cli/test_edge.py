@@ -136,6 +136,22 @@ def test_files_may_lie_elsewhere_on_the_device(files: Path, environment: Environ
     assert lint(files, environment, "--certs .") == (0, ["edge-ca-quick-start"])
 
 
+def test_a_gateway_has_an_edge_ca_and_a_bundle(files: Path, environment: Environment) -> None:
+    shell(f"iotc-admin edge ca {EDGE} --issuer plant7_cert.pem --out ca", files, environment)
+    shell("iotc-admin edge bundle plant7_cert.pem", files, environment)
+    (files / f"ca/{EDGE}-edge-ca_key.pem").rename(files / "signer.key")
+    line = f"{CONFIG} --edge-ca ca/{EDGE}-edge-ca_cert.pem --trust-bundle trust-bundle.pem --hostname gw"
+
+    code, message = error(line, files, environment)
+    assert (code, "no key lies beside" in message) == (1, True)
+    assert shell(f"{line} --edge-ca-key signer.key", files, environment).stderr == ""
+    found = toml(files)
+    assert path_of(found["edge_ca"]["cert"]) == files / f"ca/{EDGE}-edge-ca_fullchain.pem"
+    assert path_of(found["edge_ca"]["pk"]) == files / "signer.key"
+    assert path_of(found["trust_bundle_cert"]) == files / "trust-bundle.pem"
+    assert lint(files, environment) == (0, [])
+
+
 def test_a_key_that_never_left_the_device_is_named_and_not_judged(
     files: Path, environment: Environment
 ) -> None:
@@ -251,7 +267,8 @@ def test_lint_says_place_cause_and_fix_and_fails_on_errors_only(
 ) -> None:
     shell(CONFIG, files, environment)
     file = files / "config.toml"
-    file.write_bytes(file.read_bytes().replace(b'"Dynamic"', b"Dynamic").replace(b"\n", b"\r\n"))
+    windows = file.read_bytes().replace(b'"Dynamic"', b"Dynamic").replace(b"\n", b"\r\n")
+    file.write_bytes(b"\xef\xbb\xbf" + windows)
 
     done = shell("iotc-admin edge lint config.toml", files, environment)
 
