@@ -283,7 +283,15 @@ def test_a_device_that_does_not_come_through_dps_is_refused(source: str) -> None
 
 
 @pytest.mark.parametrize(
-    "old", ["", "provisioning:", "provisioning: 1", "provisioning: {source: dps}", "x: [\n"]
+    "old",
+    [
+        "",
+        "provisioning:",
+        "provisioning: 1",
+        "provisioning: {source: dps}",
+        "x: [\n",
+        PLAIN.render(Format.TOML),
+    ],
 )
 def test_what_is_no_old_file_is_refused(old: str) -> None:
     with pytest.raises(SettingsError):

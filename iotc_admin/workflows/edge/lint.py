@@ -50,7 +50,7 @@ def lint(
 ) -> list[Finding]:
     """What the runtime, DPS or downstream devices would stumble over: errors first, then by line."""
     found = list(document.faults)
-    if document.data:
+    if document.data or not found:
         found += [
             *check_settings(document),
             *check_identity(document),
