@@ -31,6 +31,7 @@ LONG_BUT_FLAT = {
     "_global_options": "eleven global options, each with its help",
     "create": "group create has eleven options",
     "connect": "device connect has thirteen options",
+    "config": "edge config has sixteen options",
 }
 
 
@@ -39,6 +40,7 @@ COMMANDS = {
     "group": "create list show update delete set-cert code verify remove-cert",
     "device": "create show list update delete attach-cert detach-cert credentials telemetry connect explain",
     "ledger": "import list export",
+    "edge": "config lint ca bundle",
     "emulator": "run exec",
     "roll": "plan start status resume retire abort",
 }
@@ -157,7 +159,16 @@ def loaded_by(program: str) -> set[str]:
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
-    heavy = {"typer", "httpx", "yaml", "cryptography", "pydantic", "aiohttp", "azure", "iotc_admin.emulator"}
+    heavy = {
+        "typer",
+        "httpx",
+        "ruamel",
+        "cryptography",
+        "pydantic",
+        "aiohttp",
+        "azure",
+        "iotc_admin.emulator",
+    }
 
     assert loaded_by("import iotc_admin") & heavy == set()
 
@@ -169,7 +180,7 @@ def test_the_version_is_told_before_the_command_line_is_loaded() -> None:
 
 
 def test_the_command_line_loads_its_rooms_only_when_a_command_needs_them() -> None:
-    heavy = {"httpx", "cryptography", "azure", "pydantic", "aiohttp", "rich"}
+    heavy = {"httpx", "cryptography", "azure", "pydantic", "aiohttp", "rich", "ruamel"}
 
     assert loaded_by("import iotc_admin.cli.app") & heavy == set()
 

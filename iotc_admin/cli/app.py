@@ -86,6 +86,7 @@ _add_noun("cert", "Certificates and keys, without any network.")
 _add_noun("group", "Enrollment groups and the CA certificates in their slots.")
 _add_noun("device", "Devices and their own certificates (individual enrollment).")
 _add_noun("ledger", "The certificates behind the thumbprints, and the journal of runs.")
+_add_noun("edge", "IoT Edge: configuration files, the CA for modules, the trust bundle.")
 _add_noun("emulator", "A stand-in for IoT Central that really validates.")
 
 

@@ -95,7 +95,7 @@ def root(
     authority = CertificateAuthority.create(
         name, now=session.started, lifetime=timedelta(days=days), kind=_kind(key), path_length=path_length
     )
-    _keep(session, authority.certificate, lambda: save_authority(out, name, authority, **passwords))
+    keep(session, authority.certificate, lambda: save_authority(out, name, authority, **passwords))
 
 
 @app.command(
@@ -126,7 +126,7 @@ def intermediate(
     authority = load_authority(issuer, issuer_key, key_password_file).issue_intermediate(
         name, now=session.started, lifetime=_lifetime(days), kind=_kind(key), path_length=path_length
     )
-    _keep(session, authority.certificate, lambda: save_authority(out, name, authority, **passwords))
+    keep(session, authority.certificate, lambda: save_authority(out, name, authority, **passwords))
 
 
 @app.command(
@@ -162,7 +162,7 @@ def device(
     from iotc_admin.pki.store import save_identity
 
     identity = _identity(session, device_id, issuer, issuer_key, key_password_file, _lifetime(days), key)
-    _keep(session, identity.certificate, lambda: save_identity(out, device_id, identity, **passwords))
+    keep(session, identity.certificate, lambda: save_identity(out, device_id, identity, **passwords))
 
 
 @app.command(
@@ -189,7 +189,7 @@ def sign(
     certificate = authority.sign_request(request, now=session.started, lifetime=_lifetime(days))
     chain = (authority.certificate, *authority.chain)
     name = common_name(certificate) or ""
-    _keep(session, certificate, lambda: save_certificate(out, name, certificate, chain))
+    keep(session, certificate, lambda: save_certificate(out, name, certificate, chain))
 
 
 @app.command(
@@ -213,7 +213,7 @@ def verification(
     proof = load_authority(issuer, issuer_key, key_password_file).prove(code, now=session.started)
     file = out / "verification_cert.pem"
     # Codes are used once, and so are their answers: the last one is the only one that counts.
-    _keep(session, proof, lambda: [replace_file(file, certificate_pem(proof))])
+    keep(session, proof, lambda: [replace_file(file, certificate_pem(proof))])
 
 
 @app.command(epilog=epilog("iotc-admin cert show plant7_cert.pem", "describe(certificate)"))
@@ -301,7 +301,7 @@ def _identity(
     )
 
 
-def _keep(session: Session, certificate: x509.Certificate, save: Any) -> None:
+def keep(session: Session, certificate: x509.Certificate, save: Any) -> None:
     """Write the files, record the certificate, print it. The ledger is opened first: a run leaves both."""
     from iotc_admin.pki.description import describe
 

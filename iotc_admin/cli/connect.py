@@ -10,8 +10,8 @@ import typer
 
 from iotc_admin.cli.device_state import DeviceId
 from iotc_admin.cli.doing import WAITS
+from iotc_admin.cli.idscope import id_scope_of
 from iotc_admin.cli.keyfiles import KeyPasswordFile, epilog, password
-from iotc_admin.cli.output import ask
 from iotc_admin.cli.settings import Session
 from iotc_admin.errors import NotAllowedHere
 
@@ -77,7 +77,7 @@ def connect(
     host, port = session.dps_host(dps_host), session.mqtt_port(mqtt_port)
     if session.dry_run:
         _tell_plan(session, device_id, host, transport, count if message else 0)
-    scope = session.id_scope(id_scope) or _asked_id_scope(session)
+    scope = id_scope_of(session, id_scope)
     from iotc_admin.device.connect import connect as connect_device
 
     found = connect_device(
@@ -122,21 +122,6 @@ def _identity(device_id: str, cert: str, key: str | None, key_password_file: str
             hint=f"name the certificate of {device_id}, or make one: iotc-admin cert device {device_id}",
         )
     return identity
-
-
-def _asked_id_scope(session: Session) -> str:
-    from iotc_admin.workflows.scope import find_id_scope
-
-    def agree() -> bool:
-        ask(
-            "No --id-scope is given and nothing tells it: "
-            "make a device for a moment that does, and remove it again?",
-            yes=session.yes,
-        )
-        return True
-
-    with session.client() as client:
-        return find_id_scope(client, run=session.run(), agree=agree)
 
 
 def _tell_plan(session: Session, device_id: str, host: str, transport: TransportName, messages: int) -> None:

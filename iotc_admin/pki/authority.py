@@ -10,8 +10,8 @@ from cryptography import x509
 
 from iotc_admin.errors import BrokenChain, NotAllowedHere, PkiError
 from iotc_admin.pki import bundle, pem, profiles, validity
-from iotc_admin.pki.chain import signed_by
-from iotc_admin.pki.description import common_name, is_ca, path_length
+from iotc_admin.pki.chain import room_below, signed_by
+from iotc_admin.pki.description import common_name, is_ca
 from iotc_admin.pki.identity import DEVICE_LIFETIME, DeviceIdentity
 from iotc_admin.pki.keys import KeyKind, new_key, require_strong
 from iotc_admin.pki.names import require_device_id, require_name
@@ -203,13 +203,8 @@ class CertificateAuthority:
                 hint="give a root or intermediate certificate as issuer",
             )
 
-    def _room_below(self) -> int | None:
-        # An issuer further up that allows n CAs below it has already spent one on each CA in between.
-        limits = ((path_length(each), depth) for depth, each in enumerate((self.certificate, *self.chain)))
-        return min((limit - depth for limit, depth in limits if limit is not None), default=None)
-
     def _path_length_below(self, wanted: int | None) -> int | None:
-        room = self._room_below()
+        room = room_below((self.certificate, *self.chain))
         if room is None:
             return wanted
         if room < 1:

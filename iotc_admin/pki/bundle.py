@@ -52,6 +52,19 @@ def presented(path: Path | str) -> tuple[x509.Certificate, ...]:
     return (certificate, *build_chain(certificate, [*others, *_full_chain_beside(path)]))
 
 
+def key_file_beside(path: Path | str) -> Path | None:
+    """`X_key.pem` or `X.key` next to a certificate."""
+    path = Path(path)
+    stem = _stem(path)
+    return _other_file(path, f"{stem}_key.pem") or _other_file(path, f"{stem}.key")
+
+
+def chain_file_beside(path: Path | str) -> Path | None:
+    """`X_fullchain.pem` next to a certificate."""
+    path = Path(path)
+    return _other_file(path, f"{_stem(path)}_fullchain.pem")
+
+
 def certificate_beside_key(path: Path | str, key: SigningKey) -> x509.Certificate | None:
     """The certificate that belongs to a key: in the key's own file, or beside `X_key.pem` as `X_cert.pem`."""
     path = Path(path)
@@ -92,11 +105,8 @@ def _key_near(path: Path, password: bytes | None) -> SigningKey | None:
     data = store.read_file(path)
     if pem.holds_key(data):
         return _key_inside(path, data, password)
-    stem = _stem(path)
-    for beside in (path.with_name(f"{stem}_key.pem"), path.with_name(f"{stem}.key")):
-        if beside != path and beside.is_file():
-            return store.load_key(beside, password)
-    return None
+    beside = key_file_beside(path)
+    return store.load_key(beside, password) if beside else None
 
 
 def _key_inside(path: Path, data: bytes, password: bytes | None) -> SigningKey | None:
@@ -107,8 +117,13 @@ def _key_inside(path: Path, data: bytes, password: bytes | None) -> SigningKey |
 
 
 def _full_chain_beside(path: Path) -> list[x509.Certificate]:
-    beside = path.with_name(f"{_stem(path)}_fullchain.pem")
-    return store.load_certificates(beside) if beside != path and beside.is_file() else []
+    beside = chain_file_beside(path)
+    return store.load_certificates(beside) if beside else []
+
+
+def _other_file(path: Path, name: str) -> Path | None:
+    beside = path.with_name(name)
+    return beside if beside != path and beside.is_file() else None
 
 
 def _stem(path: Path) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from iotc_admin.pki.parsing import FAILURES, quietly
+from iotc_admin.pki.parsing import FAILURES, extension, quietly
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from cryptography import x509
 
 
 def signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
@@ -44,3 +43,15 @@ def build_chain(
         chain.append(issuer)
         current = issuer
     return tuple(chain)
+
+
+def room_below(chain: Iterable[x509.Certificate]) -> int | None:
+    """How many CAs may still stand below the first of `chain`, its issuers after it; None for any number."""
+    limits = ((_path_length(each), depth) for depth, each in enumerate(chain))
+    # An issuer further up that allows n CAs below it has already spent one on each CA in between.
+    return min((limit - depth for limit, depth in limits if limit is not None), default=None)
+
+
+def _path_length(certificate: x509.Certificate) -> int | None:
+    constraints = extension(certificate, x509.BasicConstraints)
+    return None if constraints is None else constraints.path_length

@@ -53,6 +53,11 @@ def read_file(path: Path | str) -> bytes:
     return data
 
 
+def open_to_others(path: Path | str, *, rights: int = 0o077) -> bool:
+    """Whether others than its owner have one of the rights. False where files have no such modes."""
+    return sys.platform != "win32" and bool(Path(path).stat().st_mode & rights)
+
+
 def _open_at_once(path: str, flags: int) -> int:
     """Open without waiting for a named pipe's other end; what a shell puts in its place is read as usual."""
     handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
@@ -188,10 +193,10 @@ def write_new(
             temp.unlink(missing_ok=True)
 
 
-def replace_file(path: Path, data: bytes) -> Path:
-    """Write a public file whole, in the place of one that may be there: never for a key."""
+def replace_file(path: Path, data: bytes, mode: int = PUBLIC) -> Path:
+    """Write a file whole, in the place of one that may be there: never for a key."""
     try:
-        temp = _write_temporary(path.parent, data, PUBLIC)
+        temp = _write_temporary(path.parent, data, mode)
         try:
             temp.replace(path)
         finally:

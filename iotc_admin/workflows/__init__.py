@@ -13,6 +13,8 @@ if TYPE_CHECKING:
         carry_out_attachment,
         plan_attachment,
     )
+    from iotc_admin.workflows.edge.authority import issue_edge_ca, trust_bundle
+    from iotc_admin.workflows.edge.settings import EdgeSettings
     from iotc_admin.workflows.enroll import Enrollment, carry_out, enroll_group, plan_enrollment
     from iotc_admin.workflows.explain import Explanation, explain_provisioning
     from iotc_admin.workflows.scope import find_id_scope
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 _HOMES: Final = {
     "apply": ("Outcome",),
     "attach": ("Attachment", "attach_certificates", "carry_out_attachment", "plan_attachment"),
+    "edge.authority": ("issue_edge_ca", "trust_bundle"),
+    "edge.settings": ("EdgeSettings",),
     "enroll": ("Enrollment", "carry_out", "enroll_group", "plan_enrollment"),
     "explain": ("Explanation", "explain_provisioning"),
     "scope": ("find_id_scope",),
@@ -28,6 +32,7 @@ _HOMES: Final = {
 
 __all__ = [
     "Attachment",
+    "EdgeSettings",
     "Enrollment",
     "Explanation",
     "Outcome",
@@ -37,8 +42,10 @@ __all__ = [
     "enroll_group",
     "explain_provisioning",
     "find_id_scope",
+    "issue_edge_ca",
     "plan_attachment",
     "plan_enrollment",
+    "trust_bundle",
 ]
 
 

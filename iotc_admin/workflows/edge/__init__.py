@@ -1,0 +1,1 @@
+"""IoT Edge: its configuration files, written, converted and judged; its CA and its trust bundle."""
