@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from iotc_admin import ApiToken, CertificateAuthority, Client, Ledger, Pacer
+from iotc_admin.client._application import utc_now
 from iotc_admin.emulator import Emulator
 from iotc_admin.emulator.exchange import Request
 
@@ -34,7 +35,12 @@ class InProcess(httpx.BaseTransport):
         return httpx.Response(reply.status, headers=dict(reply.headers), content=reply.body)
 
 
-def operator(emulator: Emulator, transport: httpx.BaseTransport | None = None) -> Client:
+def operator(
+    emulator: Emulator,
+    transport: httpx.BaseTransport | None = None,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+) -> Client:
     """A client of the emulator that waits for nothing; over a socket when no transport is given."""
     return Client(
         emulator.app,
@@ -43,6 +49,7 @@ def operator(emulator: Emulator, transport: httpx.BaseTransport | None = None) -
         ca_file=None if transport else emulator.ca_file,
         pacer=Pacer(emulator.app, ahead=1000, window=0),
         sleep=lambda _: None,
+        clock=clock,
     )
 
 

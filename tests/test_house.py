@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 import typer.main
+from typer.core import TyperGroup
 
 import iotc_admin
 from iotc_admin import errors
@@ -38,7 +40,11 @@ COMMANDS = {
     "device": "create show list update delete attach-cert detach-cert credentials telemetry connect explain",
     "ledger": "import list export",
     "emulator": "run exec",
+    "roll": "plan start status resume retire abort",
 }
+
+# Commands without a noun.
+ALONE = {"roll"}
 
 
 def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
@@ -171,12 +177,25 @@ def test_the_command_line_loads_its_rooms_only_when_a_command_needs_them() -> No
 def commands() -> dict[str, object]:
     """Every command of the tree, by its words."""
     found: dict[str, object] = {}
-    todo = [("", typer.main.get_command(app))]
+    todo: list[tuple[str, object]] = [("", typer.main.get_command(app))]
     while todo:
         words, command = todo.pop()
         found[words] = command
-        todo += [(f"{words} {name}".strip(), each) for name, each in getattr(command, "commands", {}).items()]
+        todo += [(f"{words} {name}".strip(), each) for name, each in below(command)]
     return found
+
+
+def below(command: object) -> list[tuple[str, object]]:
+    if not isinstance(command, TyperGroup):
+        return []
+    context = typer.Context(command)
+    names = command.list_commands(context)
+    return [(name, command.get_command(context, name)) for name in names]
+
+
+def runs(command: object) -> bool:
+    """Whether it does something itself, commands below it or not."""
+    return not isinstance(command, TyperGroup) or command.invoke_without_command
 
 
 @pytest.mark.parametrize("words", sorted(commands()))
@@ -191,13 +210,14 @@ def test_every_help_page_has_a_purpose_and_ends_with_an_example(words: str) -> N
 
     assert (done.returncode, done.stderr) == (0, "")
     assert getattr(commands()[words], "help", "")
-    if not getattr(commands()[words], "commands", None):
+    if runs(commands()[words]):
         *_, example, library = done.stdout.strip().splitlines()
         assert f"Example:  iotc-admin {words} " in example
         assert "Library:  " in library
 
 
 def test_the_commands_are_those_of_this_version() -> None:
-    names = {words for words, each in commands().items() if not getattr(each, "commands", None)}
+    names = {words for words, each in commands().items() if runs(each)}
 
-    assert names == {f"{noun} {verb}" for noun, verbs in COMMANDS.items() for verb in verbs.split()}
+    nouns = {f"{noun} {verb}" for noun, verbs in COMMANDS.items() for verb in verbs.split()}
+    assert names == nouns | ALONE

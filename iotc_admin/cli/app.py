@@ -25,20 +25,22 @@ _FLAGS: Final = ("--quiet", "--verbose", "--yes", "--dry-run")
 # typer exports the class of one usage error only; its parent stands for all of them.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
-app = typer.Typer(
-    name="iotc-admin",
-    help="X.509 device identities for Azure IoT Central: certificates, enrollment groups, proofs.",
-    epilog="\b\n"
-    "Exit codes: 0 done or nothing to do, 1 refused or failed, 2 wrong usage,\n"
-    "3 something is due or waits for a person, 4 partly done: repeat to resume.\n"
-    "\b\n"
-    "Example:  iotc-admin group create MyX509Group --root root_cert.pem\n"
-    "Library:  iotc_admin.workflows.enroll_group(client, 'MyX509Group', primary=ca)",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
-)
+# Commands at the top that bring their own options, loaded when they are asked for.
+_LATER: Final = ("roll",)
+
+
+class _Root(TyperGroup):
+    """The nouns, and the commands that stand beside them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *_LATER]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in _LATER:
+            return super().get_command(ctx, cmd_name)
+        found = typer.main.get_command(import_module(f"iotc_admin.cli.{cmd_name}").app)
+        found.name = cmd_name
+        return found
 
 
 class _Noun(TyperGroup):
@@ -56,6 +58,23 @@ class _Noun(TyperGroup):
     @commands.setter
     def commands(self, _: object) -> None:
         self._loaded = None
+
+
+app = typer.Typer(
+    name="iotc-admin",
+    cls=_Root,
+    help="X.509 device identities for Azure IoT Central: certificates, enrollment groups, proofs.",
+    epilog="\b\n"
+    "Exit codes: 0 done or nothing to do, 1 refused or failed, 2 wrong usage,\n"
+    "3 something is due or waits for a person, 4 partly done: repeat to resume.\n"
+    "\b\n"
+    "Example:  iotc-admin group create MyX509Group --root root_cert.pem\n"
+    "Library:  iotc_admin.workflows.enroll_group(client, 'MyX509Group', primary=ca)",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+)
 
 
 def _add_noun(name: str, purpose: str) -> None:

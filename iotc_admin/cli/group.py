@@ -84,7 +84,7 @@ def create(
     reason = _reason(self_attest)
     _check_name(ctx, display_name)
     run = session.run()
-    authorities = _authorities(
+    authorities = load_authorities(
         session,
         run,
         (SlotName.primary, root, root_key, key_password_file),
@@ -124,7 +124,7 @@ def set_cert(
     """
     session = Session.begin(ctx.command_path, ctx.obj)
     run = session.run()
-    authorities = _authorities(session, run, (slot, cert, key, key_password_file))
+    authorities = load_authorities(session, run, (slot, cert, key, key_password_file))
     from iotc_admin.workflows.enroll import Enrollment, check_enrollment
 
     wanted = Enrollment(name, authorities, replace=replace, create=False)
@@ -160,7 +160,7 @@ def show(ctx: typer.Context, name: Name) -> None:
     """One group, its slots, and what the ledger knows of the certificates in them."""
     session = Session.begin(ctx.command_path, ctx.obj)
     with session.client() as client:
-        _show(session, client, name)
+        show_group(session, client, name)
 
 
 @app.command(
@@ -193,7 +193,7 @@ def update(
             return
         if plan.steps:
             update_group(client, change, plan, Hands(run=session.run(), told=telling(session)))
-        _report(session, client, plan, name)
+        report_group(session, client, plan, name)
 
 
 @app.command(
@@ -228,13 +228,13 @@ def remove_cert(ctx: typer.Context, name: Name, slot: SlotOption) -> None:
     from iotc_admin.workflows.groups import plan_removal
 
     with session.client() as client:
-        plan = plan_removal(client, name, _slot(slot))
+        plan = plan_removal(client, name, slot_of(slot))
         if not begin(session, plan):
             return
         if plan.steps:
             ask(f"Remove the certificate from {name}/{slot}?", yes=session.yes)
             apply(plan, client, Hands(run=session.run(), told=telling(session)))
-        _report(session, client, plan, name)
+        report_group(session, client, plan, name)
 
 
 @app.command(
@@ -250,14 +250,14 @@ def code(ctx: typer.Context, name: Name, slot: SlotOption) -> None:
     from iotc_admin.workflows.groups import plan_code
 
     with session.client() as client:
-        plan = plan_code(client, name, _slot(slot))
+        plan = plan_code(client, name, slot_of(slot))
         if not begin(session, plan):
             return
         outcome = apply(plan, client, Hands(run=session.run(), told=telling(session)))
-    text = outcome.codes[_slot(slot)]
+    text = outcome.codes[slot_of(slot)]
     session.output.result({"verificationCode": text}, [text])
     session.output.say("codes given before no longer work")
-    session.output.say(_next_step(name, slot, text))
+    session.output.say(next_step(name, slot, text))
 
 
 @app.command(
@@ -283,9 +283,9 @@ def verify(
         raise typer.BadParameter("give either --key or --verification-cert", ctx)
     session = Session.begin(ctx.command_path, ctx.obj)
     if key is not None:
-        _verify_here(session, name, _slot(slot), key, key_password_file)
+        _verify_here(session, name, slot_of(slot), key, key_password_file)
     else:
-        _verify_from_elsewhere(session, name, _slot(slot), cast("str", verification_cert))
+        _verify_from_elsewhere(session, name, slot_of(slot), cast("str", verification_cert))
 
 
 def _verify_here(session: Session, name: str, slot: Slot, key: str, key_password_file: str | None) -> None:
@@ -312,7 +312,7 @@ def _verify_here(session: Session, name: str, slot: Slot, key: str, key_password
             return
         run.saw(certificate, app=client.app, holder=name, slot=slot)
         apply(plan, client, Hands({view.thumbprint: authority}, run=run, told=telling(session)))
-        _report(session, client, plan, name)
+        report_group(session, client, plan, name)
 
 
 def _verify_from_elsewhere(session: Session, name: str, slot: Slot, verification_cert: str) -> None:
@@ -333,7 +333,7 @@ def _verify_from_elsewhere(session: Session, name: str, slot: Slot, verification
         if not begin(session, plan):
             return
         apply(plan, client, Hands(proof=proof, run=run, told=telling(session)))
-        _report(session, client, plan, name)
+        report_group(session, client, plan, name)
 
 
 def _enroll(session: Session, client: Client, wanted: Enrollment, run: Run) -> None:
@@ -352,18 +352,20 @@ def _enroll(session: Session, client: Client, wanted: Enrollment, run: Run) -> N
             f"{wanted.group} was there already: its display name and whether it is enabled stay as they are; "
             f"to change them: iotc-admin group update {wanted.group}"
         )
-    _report(session, client, plan, wanted.group, outcome)
+    report_group(session, client, plan, wanted.group, outcome)
 
 
 def _differs(wanted: Enrollment) -> bool:
     return wanted.display_name is not None or not wanted.enabled
 
 
-def _report(session: Session, client: Client, plan: Plan, name: str, outcome: Outcome | None = None) -> None:
+def report_group(
+    session: Session, client: Client, plan: Plan, name: str, outcome: Outcome | None = None
+) -> None:
     """What was done, for people; for programs, what `show` prints. Exits 3 while a proof is open."""
     codes = dict(outcome.codes) if outcome else {}
     if session.output.json:
-        _show(session, client, name, codes)
+        show_group(session, client, name, codes)
     else:
         state = "proof of possession is still open" if codes else ended(plan)
         lines = [f"verification code for {name}/{slot}: {text}" for slot, text in codes.items()]
@@ -373,11 +375,12 @@ def _report(session: Session, client: Client, plan: Plan, name: str, outcome: Ou
     if not plan.uploads:
         session.output.say("this is a new code: codes given before no longer work")
     for slot, text in codes.items():
-        session.output.say(_next_step(name, slot, text))
+        session.output.say(next_step(name, slot, text))
     raise typer.Exit(WAITS)
 
 
-def _next_step(name: str, slot: str, text: str) -> str:
+def next_step(name: str, slot: str, text: str) -> str:
+    """What to do with a verification code, where the key is and then here."""
     return (
         "next, where the CA's key is:\n"
         f"  iotc-admin cert verification {text} --issuer CERT\n"
@@ -386,15 +389,16 @@ def _next_step(name: str, slot: str, text: str) -> str:
     )
 
 
-def _authorities(
+def load_authorities(
     session: Session, run: Run, *named: tuple[SlotName, str | None, str | None, str | None]
 ) -> dict[Slot, CertificateAuthority]:
+    """CAs by slot, certificate file, key and password file; warns of what may trouble devices."""
     from iotc_admin.pki.lint import lint
 
     found = {}
     for slot, certificate, key, password_file in named:
         if certificate is not None:
-            found[_slot(slot)] = authority = load_authority(certificate, key, password_file)
+            found[slot_of(slot)] = authority = load_authority(certificate, key, password_file)
             if not session.dry_run:
                 run.saw(authority.certificate, file=certificate)
             for finding in lint(authority.certificate, role="root", now=session.started):
@@ -408,7 +412,8 @@ def _check_name(ctx: typer.Context, display_name: str | None) -> None:
         raise typer.BadParameter("--display-name is empty", ctx)
 
 
-def _slot(name: SlotName) -> Slot:
+def slot_of(name: SlotName) -> Slot:
+    """The contract's slot of this name."""
     from iotc_admin.contract.enrollment_groups import Slot
 
     return Slot(name.value)
@@ -427,7 +432,8 @@ def _unknown(name: str, slot: Slot, view: SlotView) -> UnsafePlan:
     )
 
 
-def _show(session: Session, client: Client, name: str, codes: Mapping[Slot, str] | None = None) -> None:
+def show_group(session: Session, client: Client, name: str, codes: Mapping[Slot, str] | None = None) -> None:
+    """Print the group as `group show` does."""
     from iotc_admin.workflows.look import BOTH, existing
 
     view = existing(client, name, BOTH, certificates=False)

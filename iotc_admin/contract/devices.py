@@ -115,3 +115,14 @@ class DeviceProperties(Wire):
 
 class DevicePropertiesPatch(DeviceProperties, Patch):
     """Changes just the properties it names; null removes."""
+
+
+class CertificateProperties(Wire):
+    """What a device reports of the certificate it registered with last, among its other properties.
+
+    The thumbprint is SHA-1, upper-case hex.
+    """
+
+    certificate_thumbprint: str | None = None
+    certificate_not_after: datetime | None = None
+    last_registration: datetime | None = None

@@ -121,6 +121,14 @@ class Ledger:
         """Every certificate, those that expire first in front."""
         return self._entries("", ())
 
+    def with_subject(self, subject: str) -> list[Entry]:
+        """The certificates of this subject, as RFC 4514 writes it."""
+        return self._entries("WHERE subject = ?", (subject,))
+
+    def with_issuer(self, issuer: str) -> list[Entry]:
+        """The certificates that name this issuer, as RFC 4514 writes it."""
+        return self._entries("WHERE issuer = ?", (issuer,))
+
     def events(self, *named: str) -> list[Event]:
         """The journal, oldest first; only the events of these names, if any are given."""
         which = f"WHERE event IN ({', '.join('?' * len(named))})" if named else ""

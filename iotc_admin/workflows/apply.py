@@ -21,6 +21,7 @@ from iotc_admin.workflows import device_steps
 from iotc_admin.workflows.look import GroupView, SlotView, look_at_group, look_at_slot
 from iotc_admin.workflows.plan import (
     AskForCode,
+    ConfirmVerified,
     CreateDevice,
     CreateGroup,
     DeleteDevice,
@@ -32,6 +33,7 @@ from iotc_admin.workflows.plan import (
     PutCertificate,
     RemoveAttestation,
     RemoveCertificate,
+    SlotStep,
     Step,
     SubmitProof,
     UpdateDevice,
@@ -67,20 +69,29 @@ class Outcome:
     codes: Mapping[Slot, str] = field(default_factory=dict)
 
 
+@dataclass
+class _Memory:
+    """What earlier steps of the same plan leave for later ones."""
+
+    etags: dict[tuple[str, Slot], str] = field(default_factory=dict)
+    codes: dict[Slot, str] = field(default_factory=dict)
+    created: set[str] = field(default_factory=set)
+    """Groups; nobody else knows of their slots yet."""
+
+
 def apply(plan: Plan, client: Client, hands: Hands) -> Outcome:
     """Carry out a plan, step by step.
 
     Raises `PlanOutdated` where the application is not as the plan supposes; the steps before that are done.
     """
-    etags: dict[tuple[str, Slot], str] = {}
-    codes: dict[Slot, str] = {}
+    memory = _Memory()
     for step in plan.steps:
         # Before and after: what was begun stands in the journal even if its answer is lost.
         _note(hands, f"begin: {step}", client)
-        _do(step, client, hands, etags, codes)
+        _do(step, client, hands, memory)
         _note(hands, f"done: {step}", client)
         hands.told(step)
-    return Outcome(plan.steps, codes)
+    return Outcome(plan.steps, memory.codes)
 
 
 def _note(hands: Hands, event: str, client: Client) -> None:
@@ -88,34 +99,24 @@ def _note(hands: Hands, event: str, client: Client) -> None:
         hands.run.note(event, client.now(), app=client.app)
 
 
-def _do(
-    step: Step,
-    client: Client,
-    hands: Hands,
-    etags: dict[tuple[str, Slot], str],
-    codes: dict[Slot, str],
-) -> None:
-    groups = client.enrollment_groups
+def _do(step: Step, client: Client, hands: Hands, memory: _Memory) -> None:
     match step:
         case CreateGroup():
             _create(step, client)
+            memory.created.add(step.group)
         case UpdateGroup():
             _update(step, client)
         case DeleteGroup():
-            groups.delete(step.group)
-        case PutCertificate():
-            etags[step.group, step.slot] = _put(step, client, hands)
-        case Prove():
-            etag = etags.get((step.group, step.slot), step.etag)
-            authority = hands.authorities[step.thumbprint]
-            prove(client, step.group, step.slot, authority, thumbprint=step.thumbprint, etag=etag)
-        case AskForCode():
-            codes[step.slot] = groups.generate_verification_code(step.group, step.slot).verification_code
-        case SubmitProof():
-            assert hands.proof is not None, "a plan that submits a proof comes with one"  # noqa: S101
-            submit(client, step.group, step.slot, hands.proof, step.thumbprint)
-        case RemoveCertificate():
-            _remove(step, client)
+            client.enrollment_groups.delete(step.group)
+        case (
+            PutCertificate()
+            | Prove()
+            | AskForCode()
+            | SubmitProof()
+            | RemoveCertificate()
+            | ConfirmVerified()
+        ):
+            _do_in_slot(step, client, hands, memory)
         case (
             CreateDevice()
             | UpdateDevice()
@@ -125,6 +126,30 @@ def _do(
             | RemoveAttestation()
         ):
             device_steps.do(step, client, hands.certificates)
+
+
+def _do_in_slot(step: SlotStep, client: Client, hands: Hands, memory: _Memory) -> None:
+    groups = client.enrollment_groups
+    match step:
+        case PutCertificate():
+            if step.group not in memory.created and not step.replaces:
+                _confirm_empty(step, client)
+            memory.etags[step.group, step.slot] = _put(step, client, hands)
+        case Prove():
+            etag = memory.etags.get((step.group, step.slot), step.etag)
+            authority = hands.authorities[step.thumbprint]
+            prove(client, step.group, step.slot, authority, thumbprint=step.thumbprint, etag=etag)
+        case AskForCode():
+            memory.codes[step.slot] = groups.generate_verification_code(
+                step.group, step.slot
+            ).verification_code
+        case SubmitProof():
+            assert hands.proof is not None, "a plan that submits a proof comes with one"  # noqa: S101
+            submit(client, step.group, step.slot, hands.proof, step.thumbprint)
+        case RemoveCertificate():
+            _remove(step, client)
+        case ConfirmVerified():
+            _confirm(step, client)
 
 
 def _create(step: CreateGroup, client: Client) -> None:
@@ -192,6 +217,13 @@ def _put(step: PutCertificate, client: Client, hands: Hands) -> str:
     return answer.etag or ""
 
 
+def _confirm_empty(step: PutCertificate, client: Client) -> None:
+    # An empty slot has no etag to hold against: what somebody else put there must not be overwritten.
+    changed = _changed(step, look_at_slot(client, step.group, step.slot))
+    if changed is not None:
+        raise changed
+
+
 def _check_attested(step: PutCertificate, client: Client) -> None:
     view = look_at_slot(client, step.group, step.slot)
     if view is None or not view.verified:
@@ -206,6 +238,16 @@ def _changed(step: PutCertificate, view: SlotView | None) -> PlanOutdated | None
     before = f"held {short(step.replaces)} (etag {step.etag})" if step.replaces else "was empty"
     message = f"{step.group}/{step.slot} {before} and {now} by now"
     return PlanOutdated(message, hint=f"look at it: iotc-admin group show {step.group}")
+
+
+def _confirm(step: ConfirmVerified, client: Client) -> None:
+    view = look_at_slot(client, step.group, step.slot)
+    if view is not None and view.verified and view.thumbprint == step.thumbprint:
+        return
+    holds = f"holds {short(view.thumbprint)}" if view else "is empty"
+    now = f"{holds}, unverified" if view and not view.verified else holds
+    message = f"{step.group}/{step.slot} {now} by now, not {short(step.thumbprint)}, verified"
+    raise PlanOutdated(message, hint=f"look at it: iotc-admin group show {step.group}")
 
 
 def _remove(step: RemoveCertificate, client: Client) -> None:

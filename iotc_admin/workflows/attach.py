@@ -131,10 +131,12 @@ def carry_out_attachment(
     run: Run | None = None,
     *,
     told: Callable[[Step], None] = lambda _: None,
+    again: Callable[[], Plan] | None = None,
 ) -> Outcome:
     """Do what was planned and read back. If the device changed meanwhile, plan once more, but do no more.
 
-    Raises `PlanOutdated` where the new plan would do what the old one did not.
+    Raises `PlanOutdated` where the new plan would do what the old one did not. `again` plans anew, where
+    more than the attachment was asked before.
     """
     by_thumbprint = {sha1_thumbprint(each): each for each in wanted.certificates.values()}
     if run:
@@ -144,10 +146,10 @@ def carry_out_attachment(
     try:
         outcome = apply(plan, client, hands)
     except PlanOutdated as outdated:
-        again = plan_attachment(client, wanted)
-        if not again.within(plan):
+        new = again() if again else plan_attachment(client, wanted)
+        if not new.within(plan):
             raise outdated from None
-        outcome = apply(again, client, hands)
+        outcome = apply(new, client, hands)
     if outcome.done:
         _read_back(client, wanted)
     return outcome

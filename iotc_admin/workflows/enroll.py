@@ -104,10 +104,12 @@ def carry_out(
     run: Run | None = None,
     *,
     told: Callable[[Step], None] = lambda _: None,
+    again: Callable[[], Plan] | None = None,
 ) -> Outcome:
     """Do what was planned. If the application changed meanwhile, plan once more, but do nothing further.
 
-    Raises `PlanOutdated` where the new plan would do what the old one did not.
+    Raises `PlanOutdated` where the new plan would do what the old one did not. `again` plans anew, where
+    more than the enrollment was asked before.
     """
     by_thumbprint = {
         sha1_thumbprint(authority.certificate): authority for authority in wanted.authorities.values()
@@ -122,13 +124,13 @@ def carry_out(
     try:
         return apply(plan, client, hands)
     except PlanOutdated as outdated:
-        again = plan_enrollment(client, wanted)
-        if not again.steps:
+        new = again() if again else plan_enrollment(client, wanted)
+        if not new.steps:
             # Somebody else, or a request whose answer was lost, has done it all.
             return Outcome()
-        if not again.within(plan):
+        if not new.within(plan):
             raise outdated from None
-        return apply(again, client, hands)
+        return apply(new, client, hands)
 
 
 def decide_enrollment(app: str, wanted: Enrollment, view: GroupView | None) -> Plan:

@@ -118,6 +118,18 @@ class RemoveCertificate:
 
 
 @dataclass(frozen=True)
+class ConfirmVerified:
+    """Go on only if this certificate still stands in the slot, verified: something else is about to go."""
+
+    group: str
+    slot: Slot
+    thumbprint: str
+
+    def __str__(self) -> str:
+        return f"{self.group}/{self.slot}: see that {short(self.thumbprint)} is there, verified"
+
+
+@dataclass(frozen=True)
 class CreateDevice:
     """Make a device; what is None is left to the application."""
 
@@ -204,20 +216,11 @@ class RemoveAttestation:
         return f"{self.device}: remove its individual enrollment ({self.type}{f': {held}' if held else ''})"
 
 
-GroupStep = (
-    CreateGroup
-    | UpdateGroup
-    | DeleteGroup
-    | PutCertificate
-    | Prove
-    | AskForCode
-    | SubmitProof
-    | RemoveCertificate
-)
+SlotStep = PutCertificate | Prove | AskForCode | SubmitProof | RemoveCertificate | ConfirmVerified
 DeviceStep = (
     CreateDevice | UpdateDevice | DeleteDevice | PutAttestation | PatchAttestation | RemoveAttestation
 )
-Step = GroupStep | DeviceStep
+Step = CreateGroup | UpdateGroup | DeleteGroup | SlotStep | DeviceStep
 
 _NAMES: Final = {
     "display_name": "displayName",
