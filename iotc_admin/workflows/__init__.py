@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from iotc_admin.workflows.enroll import Enrollment, carry_out, enroll_group, plan_enrollment
     from iotc_admin.workflows.explain import Explanation, explain_provisioning
     from iotc_admin.workflows.scope import find_id_scope
+    from iotc_admin.workflows.status import Status, look_at_status
 
 # Looking at a group needs no cryptography, which carrying out an enrollment does: loaded when first used.
 _HOMES: Final = {
@@ -24,6 +25,7 @@ _HOMES: Final = {
     "enroll": ("Enrollment", "carry_out", "enroll_group", "plan_enrollment"),
     "explain": ("Explanation", "explain_provisioning"),
     "scope": ("find_id_scope",),
+    "status": ("Status", "look_at_status"),
 }
 
 __all__ = [
@@ -31,12 +33,14 @@ __all__ = [
     "Enrollment",
     "Explanation",
     "Outcome",
+    "Status",
     "attach_certificates",
     "carry_out",
     "carry_out_attachment",
     "enroll_group",
     "explain_provisioning",
     "find_id_scope",
+    "look_at_status",
     "plan_attachment",
     "plan_enrollment",
 ]
