@@ -23,6 +23,8 @@ _CLOSEST: Final = 58
 # The coming week is as wide as all that is a decade away: near dates are those that matter.
 _LINEAR_DAYS: Final = 7
 _EARLIEST, _SOONEST_END = -365, 40
+# What is over needs less room than what is to come.
+_PAST: Final = 0.4
 _TICKS: Final = {
     -365: "1 year ago", -90: "3 months ago", -30: "1 month ago", -7: "1 week ago", 7: "1 week", 30: "1 month",
     90: "3 months", 365: "1 year", 1095: "3 years", 3650: "10 years", 9125: "25 years", 36500: "100 years",
@@ -90,7 +92,8 @@ class _Scale:
 
 
 def _bent(days: float) -> float:
-    return math.copysign(math.log1p(abs(days) / _LINEAR_DAYS), days)
+    bent = math.log1p(abs(days) / _LINEAR_DAYS)
+    return bent if days >= 0 else -_PAST * bent
 
 
 def _bar(place: int, slot: SlotStatus, now: datetime, scale: _Scale) -> Bar:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from iotc_admin.cli.output import day, iso, plain
@@ -20,17 +19,18 @@ COLOURS: Final = {
 _REMARK: Final = "cyan"
 _WIDTH: Final = 80
 _INDENT: Final = " " * 12
-_THUMBPRINT: Final = 40
 _HINTS: Final = 3
 
 
 def status_document(status: Status) -> dict[str, Any]:
     """What `status -o json` prints. `waits` is what exit code 3 says."""
+    from iotc_admin.workflows.status import STATES
+
     return {
         "app": status.app,
         "time": iso(status.at),
         "waits": status.waits,
-        "count": dict(status.count),
+        "count": {state: status.count.get(state, 0) for state in STATES},
         "slots": [_slot_document(each) for each in status.slots],
         "groupsWithoutCertificates": list(status.others),
     }
@@ -102,8 +102,7 @@ def _slot_lines(slot: SlotStatus) -> Iterator[Line]:
     yield _row(slot.state, _where(slot), proof, ends, left, style=style)
     if held.thumbprint:
         yield from _certificate_lines(slot)
-    if about := _about(slot):
-        yield [(f"{_INDENT}{about}", "dim")]
+        yield from ([(_INDENT + about, "dim")] for about in _about(slot))
     for finding in slot.findings:
         yield from ([(line, style)] for line in _wrapped(finding.message))
 
@@ -123,11 +122,12 @@ def _certificate_lines(slot: SlotStatus) -> Iterator[Line]:
     yield [(_INDENT + subject, "")]
 
 
-def _about(slot: SlotStatus) -> str:
+def _about(slot: SlotStatus) -> list[str]:
     held = slot.held
     name = [] if held.display_name in ("", held.place.id) else [held.display_name]
     off = "disabled" if held.place.kind == "group" else "blocked"
-    return ", ".join(name + ([] if held.enabled else [off]))
+    words = name + ([] if held.enabled else [off])
+    return [", ".join(words)] if words else []
 
 
 def _wrapped(text: str) -> list[str]:
@@ -144,12 +144,12 @@ def _wrapped(text: str) -> list[str]:
 
 def _hints(status: Status) -> Iterator[Line]:
     """What to do, each advice once; of many alike a few."""
-    found = [(each.kind, each.hint) for slot in status.slots for each in slot.findings]
-    kinds = sorted(dict.fromkeys(found), key=lambda each: list(dict(found)).index(each[0]))
-    for kind, group in groupby(kinds, key=lambda each: each[0]):
-        hints = [hint for _, hint in group]
-        for hint in hints[:_HINTS]:
+    by_kind: dict[str, dict[str, None]] = {}
+    for slot in status.slots:
+        for finding in slot.findings:
+            by_kind.setdefault(finding.kind, {})[finding.hint] = None
+    for kind, hints in by_kind.items():
+        for hint in list(hints)[:_HINTS]:
             yield [("hint: ", "bold"), (hint, "")]
-        if more := len(hints) - _HINTS:
-            if more > 0:
-                yield [(f"      and {more} more like it ({kind}): -o json has them all", "dim")]
+        if (more := len(hints) - _HINTS) > 0:
+            yield [(f"      and {more} more like it ({kind}): -o json has them all", "dim")]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from iotc_admin.pki.lifetime import Policy, days_left, due, due_from, expired
+from iotc_admin.pki.lifetime import Policy, days_left, due, expired
 from iotc_admin.pki.lint import lint
 from iotc_admin.pki.pem import read_certificate
 from iotc_admin.pki.validity import Validity
@@ -57,8 +57,7 @@ def of_dates(place: Place, dates: Validity, policy: Policy, now: datetime) -> It
         yield Finding("expired", f"expired on {end}", _renewal(place))
     elif due(dates, policy, now):
         left = _counted(days_left(dates, now), "day")
-        since = f"{due_from(dates, policy):%Y-%m-%d}"
-        yield Finding("due", f"is due since {since}: it expires on {end}, in {left}", _renewal(place))
+        yield Finding("due", f"is due: it expires on {end}, in {left}", _renewal(place))
     if now < dates.not_before:
         message = f"is not valid before {dates.not_before:%Y-%m-%d %H:%M} UTC"
         yield Finding("early", message, "check the clock of this computer, or wait")
@@ -102,7 +101,7 @@ def _renewal(place: Place) -> str:
     if place.kind == "group":
         return f"make a new CA and roll to it: iotc-admin roll plan --group {name} --cert NEW"
     if place.slot:
-        return f"iotc-admin roll --device {name} --slot {place.slot} --cert NEW"
+        return f"issue a new one and put it there: iotc-admin roll --device {name} --slot {place.slot} --cert NEW"
     return f"issue a new one, with which the device registers: iotc-admin cert device {name} --issuer CERT"
 
 
