@@ -51,7 +51,7 @@ class Output:
         console.print(table)
 
     def coloured(self, document: object, lines: Iterable[Sequence[tuple[str, str]]]) -> None:
-        """The result: a JSON document, or lines of pieces, each with its colour or other style for a terminal."""
+        """The result: a JSON document, or lines of pieces of text, each with its style on a terminal."""
         if self.json or not (console := _colours()):
             self.result(document, ("".join(text for text, _ in line).rstrip() for line in lines))
             return

@@ -39,7 +39,9 @@ def renderer() -> Callable[[Status], str]:
     except ImportError:
         message = "the HTML report needs Jinja, which is not installed"
         raise SettingsError(message, hint="pip install 'iotc-admin[report]'") from None
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     # Names come from elsewhere: what cannot be seen, or turns the text around it, is shown as escapes.
     environment.filters |= {"plain": plain, "day": day, "iso": iso}
     template = environment.from_string((files("iotc_admin.cli") / "status.html").read_text(encoding="utf-8"))
@@ -49,7 +51,9 @@ def renderer() -> Callable[[Status], str]:
             status=status,
             verdict=verdict(status),
             rule=_rule(status.policy),
-            states=[(state, status.count[state], MEANINGS[state]) for state in STATES if state in status.count],
+            states=[
+                (state, status.count[state], MEANINGS[state]) for state in STATES if state in status.count
+            ],
             timeline=timeline(status.slots, status.at),
             version=__version__,
         )
@@ -59,7 +63,9 @@ def renderer() -> Callable[[Status], str]:
 
 def _rule(policy: Policy) -> str:
     if policy.within is None:
-        return "Due is what has lived for two thirds of its life; for half of it, if that is ten days or less."
+        return (
+            "Due is what has lived for two thirds of its life; for half of it, if that is ten days or less."
+        )
     hours = round(policy.within.total_seconds() / 3600)
     span = f"{hours // 24} days" if hours % 24 == 0 else f"{hours} hours"
     return f"Due is what expires within {span}."

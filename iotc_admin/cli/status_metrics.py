@@ -16,12 +16,12 @@ _OF_A_SLOT: Final[tuple[tuple[str, str, Callable[[SlotStatus], float | None]], .
     (
         "iotc_certificate_expiry_timestamp_seconds",
         "When the certificate expires.",
-        lambda slot: slot.dates and slot.dates.not_after.timestamp(),
+        lambda slot: slot.dates.not_after.timestamp() if slot.dates else None,
     ),
     (
         "iotc_certificate_due_timestamp_seconds",
         "From when on the certificate is to be renewed.",
-        lambda slot: slot.due_from and slot.due_from.timestamp(),
+        lambda slot: slot.due_from.timestamp() if slot.due_from else None,
     ),
     (
         "iotc_certificate_due",

@@ -69,6 +69,9 @@ def verdict(status: Status) -> str:
     noun = "certificate" if filled == 1 else "certificates"
     if waiting:
         return f"{waiting} of {filled} {noun} {'waits' if waiting == 1 else 'wait'} for a person"
+    unknown = sum(1 for each in status.slots if each.held.thumbprint and each.entry is None)
+    if unknown:
+        return f"nothing waits, but {unknown} of {filled} {noun} {'is' if unknown == 1 else 'are'} unmanaged"
     return f"nothing waits: {filled} {noun}"
 
 

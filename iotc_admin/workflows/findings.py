@@ -39,14 +39,18 @@ class Finding:
 def of_proof(place: Place, verified: bool | None) -> Iterator[Finding]:
     """That nobody has proved possession of the key."""
     if verified is False:
-        hint = f"prove possession of its key: iotc-admin group verify {place.id} --slot {place.slot} --key KEY"
+        hint = (
+            f"prove possession of its key: iotc-admin group verify {place.id} --slot {place.slot} --key KEY"
+        )
         yield Finding("unverified", "is not verified: no device is let in by it", hint)
 
 
 def of_origin(thumbprint: str, entry: Entry | None) -> Iterator[Finding]:
     """That nobody here knows the certificate behind the thumbprint."""
     if thumbprint and entry is None:
-        message = "is unmanaged: the ledger does not hold its certificate, so nobody here knows when it expires"
+        message = (
+            "is unmanaged: the ledger does not hold its certificate, so nobody here knows when it expires"
+        )
         yield Finding("unmanaged", message, "adopt it: iotc-admin ledger import CERT")
 
 
@@ -101,7 +105,7 @@ def _renewal(place: Place) -> str:
     if place.kind == "group":
         return f"make a new CA and roll to it: iotc-admin roll plan --group {name} --cert NEW"
     if place.slot:
-        return f"issue a new one and put it there: iotc-admin roll --device {name} --slot {place.slot} --cert NEW"
+        return f"issue a new one, then: iotc-admin roll --device {name} --slot {place.slot} --cert NEW"
     return f"issue a new one, with which the device registers: iotc-admin cert device {name} --issuer CERT"
 
 

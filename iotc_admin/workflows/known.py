@@ -1,4 +1,4 @@
-"""What the ledger knows of an application: the certificates it holds, and what this tool last did to each slot."""
+"""What the ledger knows of an application: certificates, and what was last done to each slot."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Deed:
-    """What was last done to a slot: the certificate put there by its SHA-1 thumbprint, or empty if removed."""
+    """What was last done to a slot: the certificate put there by its SHA-1, or empty if removed."""
 
     thumbprint: str
     at: datetime
@@ -96,7 +96,7 @@ def _last_deeds(ledger: Ledger, app: str) -> Mapping[Place, Deed]:
 
 
 def _effects(step: Mapping[str, Any]) -> Iterator[tuple[Place, str | None]]:
-    """What a step of the journal makes of which slots: a thumbprint, empty, or None where the slot is gone."""
+    """What a step of the journal makes of which slots: a thumbprint, empty, or None if the slot is gone."""
     match step.get("do"):
         case PutCertificate.__name__:
             yield Place("group", step["group"], step["slot"]), step["sha1Thumbprint"]

@@ -45,7 +45,7 @@ class Held:
 
 @dataclass(frozen=True)
 class SlotStatus:
-    """One slot, judged. `entry`, `dates` and what follows from them are None where the ledger knows nothing."""
+    """One slot, judged. `entry`, `dates` and what follows from them are None where the ledger has nothing."""
 
     held: Held
     entry: Entry | None
@@ -73,7 +73,7 @@ class SlotStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """All slots of an application at one time, the worst first. `others`: groups that attest by other means."""
+    """All slots of an application at one time, the worst first; `others` are groups without certificates."""
 
     app: str
     at: datetime
@@ -96,7 +96,7 @@ class Status:
 def look_at_status(
     client: Client, ledger: Ledger | None = None, policy: Policy | None = None, *, devices: bool = False
 ) -> Status:
-    """Every slot of every X.509 group; with `devices` individual enrollments, and leafs that the ledger knows.
+    """Every slot of every X.509 group; with `devices` individual enrollments, and leafs the ledger knows.
 
     Sends one request for each page of groups and two for each X.509 group; with `devices` one for each page
     of devices and one for each device. A certificate is due by `policy`, else after two thirds of its life.
@@ -132,7 +132,9 @@ def _judge(held: Held, sharing: list[Place], known: Known, policy: Policy, now: 
     )
 
 
-def _found(held: Held, sharing: list[Place], known: Known, policy: Policy, now: datetime) -> Iterator[Finding]:
+def _found(
+    held: Held, sharing: list[Place], known: Known, policy: Policy, now: datetime
+) -> Iterator[Finding]:
     place, entry = held.place, known.entries.get(held.thumbprint)
     if entry:
         yield from findings.of_dates(place, Validity(entry.not_before, entry.not_after), policy, now)

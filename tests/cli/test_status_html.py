@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from iotc_admin.cli.status_html import BEGINNING, MEANINGS, renderer
-from iotc_admin.cli.status_timeline import shortened
-from iotc_admin.workflows.status import STATES, Status
+from iotc_admin.cli.status_timeline import shortened, timeline
+from iotc_admin.workflows.status import STATES
 
 from ..outside import needed
-from ..workflows.plants import application
+from ..workflows.plants import NOW, application
 
 HOSTILE = [
     "<script>document.title='owned'</script>",
@@ -86,7 +86,7 @@ def bait() -> Iterator[tuple[int, list[str]]]:
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the base class's name
+        def do_GET(self) -> None:
             asked.append(self.path)
             self.send_error(404)
 
@@ -106,7 +106,6 @@ def test_a_browser_shows_an_application_of_any_size(size: int, tmp_path: Path) -
     page = Page(browse(file, "--dump-dom"))
     rows = picture(file)
 
-    assert page.text.count("days left until") == 0
     assert page.tags.count("tbody") == size
     assert page.tags.count("svg") == (5 if size else 0)
     for state, number in status.count.items():
@@ -126,12 +125,91 @@ def test_dark_light_and_paper_look_different(tmp_path: Path) -> None:
     assert (tmp_path / "paper.pdf").read_bytes().startswith(b"%PDF")
 
 
-def hostile(port: int) -> Status:
-    names = [each.replace("{port}", str(port)) for each in HOSTILE]
-    return application(len(names) * 2, name="{}", ids="{}").__class__(
-        **{**vars(application(0)), "app": names[0], "others": tuple(names), "slots": _named(names)}
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_name_from_elsewhere_is_text_and_nothing_else(name: str, tmp_path: Path) -> None:
+    tame, report = (renderer()(application(12, [each])) for each in ("tame", name))
+    with bait() as (port, asked):
+        file = written(tmp_path, report.replace("{port}", str(port)))
+
+        page = Page(browse(file, "--dump-dom"))
+
+    assert page.tags == Page(browse(written(tmp_path, tame), "--dump-dom")).tags
+    assert not {"script", "img", "link", "iframe", "object", "a", "form"} & set(page.tags)
+    assert [each for each in page.attributes if each[0].startswith(("on", "src", "href", "style"))] == []
+    assert asked == []
+    assert not set("\u202e\u2066") & set(report)
+    visible = name.replace("\u202e", r"\u202e").replace("\u2066", r"\u2066").replace("{port}", str(port))
+    assert visible in page.text
+
+
+def test_even_markup_that_got_in_would_fetch_and_run_nothing(tmp_path: Path) -> None:
+    with bait() as (port, asked):
+        harm = f"<img src='http://127.0.0.1:{port}/x'><script>document.title='owned'</script></body>"
+        report = renderer()(application(1))
+
+        seen = browse(written(tmp_path, report.replace("</body>", harm)), "--dump-dom")
+        closed = list(asked)
+        without = re.sub("<meta http-equiv.*?>", "", report).replace("</body>", harm)
+        open_ = browse(written(tmp_path, without), "--dump-dom")
+
+    assert (closed, asked) == ([], ["/x"])
+    assert ("<title>owned" in seen, "<title>owned" in open_) == (False, True)
+
+
+def test_the_report_says_what_it_is_and_of_when() -> None:
+    report = renderer()(application(12))
+
+    assert report.encode().startswith(BEGINNING)
+    assert '<html lang="en">' in report
+    assert '<time datetime="2026-06-01T12:00:00Z">' in report
+    assert 'role="img" aria-labelledby="line-title line-text"' in report
+    assert report.count('scope="col"') == 6
+    assert set(MEANINGS) == set(STATES)
+
+
+def colours(block: str) -> dict[str, str]:
+    return dict(re.findall(r"--([a-z-]+): (#[0-9a-f]+);", block))
+
+
+def luminance(colour: str) -> float:
+    digits = colour[1:] if len(colour) == 7 else "".join(each * 2 for each in colour[1:])
+    parts = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    red, green, blue = (
+        each / 12.92 if each <= 0.03928 else ((each + 0.055) / 1.055) ** 2.4 for each in parts
     )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def _named(names: list[str]) -> tuple[object, ...]:
-    raise NotImplementedError
+def test_every_text_stands_out_from_what_is_behind_it_in_light_dark_and_print() -> None:
+    themes = re.findall(r":root \{(.*?)\}", renderer()(application(0)), re.DOTALL)
+    tones = ("red", "amber", "green", "blue")
+    pairs = [("text", "page"), ("text", "card"), ("soft", "page"), ("soft", "card"), ("soft", "gray-soft")]
+    pairs += [(tone, behind) for tone in tones for behind in ("card", f"{tone}-soft")]
+    pairs += [("text", f"{tone}-soft") for tone in tones]
+
+    assert len(themes) == 3
+    for theme in map(colours, themes):
+        for front, back in pairs:
+            light, dark = sorted((luminance(theme[front]), luminance(theme[back])), reverse=True)
+            # 4.5 is what WCAG 2.2 asks of text, 1.4.3.
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, (front, back)
+
+
+def test_a_long_name_keeps_its_beginning_and_its_end() -> None:
+    assert shortened("short/primary") == "short/primary"
+    assert shortened(f"plant-{'x' * 250}/primary") == "plant-xxxxxxxxxx…xxxxxxxx/primary"
+
+
+def test_bars_stand_in_the_order_of_time_and_inside_the_picture() -> None:
+    line = timeline(application(200).slots, NOW)
+    assert line is not None
+
+    ends = [bar.end for bar in line.bars]
+    assert ends == sorted(ends)
+    assert len(line.bars) == 40
+    assert len(line.bars) + len(line.marks) == sum(1 for each in application(200).slots if each.dates)
+    for x in (*ends, *line.marks, *(x for x, _ in line.ticks)):
+        assert line.left <= x <= line.right
+    for bar in line.bars:
+        assert (bar.days < 0) == (bar.end < line.now)
+        assert bar.due <= max(bar.end, line.now)

@@ -49,7 +49,9 @@ def test_times_are_unix_seconds_and_what_is_said_is_what_was_seen() -> None:
 
     found = families(status)
 
-    assert values(found["iotc_certificate_expiry_timestamp_seconds"]) == {"plant-7": dates.not_after.timestamp()}
+    assert values(found["iotc_certificate_expiry_timestamp_seconds"]) == {
+        "plant-7": dates.not_after.timestamp()
+    }
     assert values(found["iotc_status_timestamp_seconds"], "app") == {APP: NOW.timestamp()}
     assert values(found["iotc_certificate_due"]) == {"plant-7": 1}
     assert values(found["iotc_certificate_verified"]) == {"plant-7": 1}
@@ -87,4 +89,6 @@ def test_a_name_stays_inside_its_label(name: str) -> None:
 
 def test_an_empty_application_and_a_large_one_are_valid_too() -> None:
     assert sum(len(each.samples) for each in families(application(0)).values()) == 2 + len(STATES)
-    assert len(families(application(200))["iotc_certificate_info"].samples) == 200
+    large = application(200)
+    told = families(large)["iotc_certificate_info"].samples
+    assert len(told) == sum(1 for each in large.slots if each.held.thumbprint) > 150

@@ -77,13 +77,20 @@ def test_a_span_beyond_the_calendar_means_always() -> None:
 
 @pytest.mark.parametrize(
     ("text", "span"),
-    [("30d", timedelta(days=30)), ("12h", timedelta(hours=12)), (" 4w ", timedelta(days=28)), ("0d", 0 * DAY)],
+    [
+        ("30d", timedelta(days=30)),
+        ("12h", timedelta(hours=12)),
+        (" 4w ", timedelta(days=28)),
+        ("0d", 0 * DAY),
+    ],
 )
 def test_a_span_is_written_as_people_do(text: str, span: timedelta) -> None:
     assert read_duration(text) == span
 
 
-@pytest.mark.parametrize("text", ["", "30", "d", "-1d", "1.5d", "3x", "3D", "1d2h", "9999999d", "٣d", "3d\n4"])
+@pytest.mark.parametrize(
+    "text", ["", "30", "d", "-1d", "1.5d", "3x", "3D", "1d2h", "9999999d", "٣d", "3d\n4"]
+)
 def test_what_is_no_span_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="is no span of time") as caught:
         read_duration(text)
@@ -91,7 +98,7 @@ def test_what_is_no_span_is_refused(text: str) -> None:
 
 
 @given(
-    begins=st.datetimes(datetime(1950, 1, 1), datetime(9999, 1, 1), timezones=st.just(UTC)),
+    begins=st.datetimes(timezones=st.just(UTC)),
     life=st.timedeltas(timedelta(days=-400), timedelta(days=40_000)),
     moment=st.datetimes(timezones=st.just(UTC)),
     span=st.none() | st.timedeltas(timedelta(0), timedelta(days=999_999)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -35,7 +35,9 @@ def authority(name: str, *, age: float = 100, left: float = 3000) -> x509.Certif
     return CertificateAuthority.create(name, now=NOW - timedelta(days=age), lifetime=lifetime).certificate
 
 
-def held(place: Place, certificate: x509.Certificate | None, *, name: str = "", verified: bool = True) -> Held:
+def held(
+    place: Place, certificate: x509.Certificate | None, *, name: str = "", verified: bool = True
+) -> Held:
     """A slot with this certificate, or an empty one."""
     thumbprint = describe(certificate).sha1 if certificate else ""
     return Held(place, name or place.id, True, thumbprint, verified if certificate else None)
@@ -49,16 +51,24 @@ def judged(
     return judge(slots, Known(entries), policy or Policy(), now)
 
 
-def application(size: int, *, ids: str = "plant-{}", name: str = "Plant {}", cn: str = "root {}") -> Status:
-    """So many slots in any state: due, expired, unverified, unmanaged, empty, and fine."""
+def application(size: int, names: Sequence[str] = ()) -> Status:
+    """So many slots in any state: due, expired, unverified, unmanaged, empty, and fine.
+
+    `names`, where there are any, take turns as id, display name and subject.
+    """
     slots: list[Held] = []
-    certificates: list[x509.Certificate] = []
+    entries: dict[str, Entry] = {}
     for number in range(size):
         left = (3000, 700 + number, 20, 2000, -30)[number % 5]
-        made = authority(cn.format(number), age=400, left=left)
-        place = Place("group", ids.format(number // 2), ("primary", "secondary")[number % 2])
-        slot = held(place, made, name=name.format(number // 2), verified=number % 11 != 3)
-        slots.append(replace(slot, enabled=number % 13 != 5))
+        name = names[number % len(names)] if names else f"Plant {number // 2}"
+        known = entry(authority(f"root {number}", age=400, left=left))
+        place = Place(
+            "group", name if names else f"plant-{number // 2}", ("primary", "secondary")[number % 2]
+        )
+        thumbprint = "" if number % 9 == 8 else known.sha1
+        verified = number % 11 != 3 if thumbprint else None
+        slots.append(Held(place, name, number % 13 != 5, thumbprint, verified))
         if number % 7 != 6:
-            certificates.append(made)
-    return Status(APP, NOW, Policy(), judged(slots, *certificates), ("SAS-IoT-Devices",))
+            entries[known.sha1] = replace(known, subject=name if names else known.subject)
+    seen = judge(slots, Known(entries), Policy(), NOW)
+    return Status(names[0] if names else APP, NOW, Policy(), seen, (*names, "SAS-IoT-Devices"))

@@ -72,7 +72,11 @@ def test_a_slot_is_told_with_all_that_the_ledger_knows(
 
 
 def test_it_costs_a_list_and_two_requests_a_group_and_one_a_device(
-    emulator: Emulator, client: Client, ledger: Ledger, ca: CertificateAuthority, other_ca: CertificateAuthority
+    emulator: Emulator,
+    client: Client,
+    ledger: Ledger,
+    ca: CertificateAuthority,
+    other_ca: CertificateAuthority,
 ) -> None:
     enrolled(client, ledger, ca)
     enrolled(client, ledger, other_ca, "plant-8")
@@ -237,7 +241,11 @@ def test_what_this_tool_emptied_or_deleted_itself_is_no_drift(
 
 
 def test_what_was_begun_and_may_have_happened_is_no_drift(
-    emulator: Emulator, client: Client, ledger: Ledger, ca: CertificateAuthority, other_ca: CertificateAuthority
+    emulator: Emulator,
+    client: Client,
+    ledger: Ledger,
+    ca: CertificateAuthority,
+    other_ca: CertificateAuthority,
 ) -> None:
     enrolled(client, ledger, ca)
     wanted = Enrollment(GROUP, {Slot.PRIMARY: other_ca}, replace=True)
@@ -331,7 +339,9 @@ def test_a_hint_may_be_pasted_into_a_shell_whatever_the_device_is_called(slot: s
 def test_the_worst_stands_in_front_and_what_expires_first(now: datetime) -> None:
     made = {name: authority(name, age=900, left=left) for name, left in
             (("fine", 9000), ("later", 9900), ("due", 90), ("over", -3), ("open", 9000))}  # fmt: skip
-    slots = [held(Place("group", name, "primary"), each, verified=name != "open") for name, each in made.items()]
+    slots = [
+        held(Place("group", name, "primary"), each, verified=name != "open") for name, each in made.items()
+    ]
     slots += [held(Place("group", "empty", "primary"), None)]
 
     seen = judged(slots, *made.values())
