@@ -42,6 +42,7 @@ def test_an_expired_certificate_is_due_whatever_the_policy() -> None:
     dates = lasting(365)
 
     assert due(dates, Policy(timedelta(0)), dates.not_after + SECOND)
+    assert due(dates, Policy(-DAY), dates.not_after + SECOND)
     assert due_from(dates, Policy(timedelta(0))) == dates.not_after
 
 
