@@ -39,7 +39,8 @@ def status_document(status: Status) -> dict[str, Any]:
 def _slot_document(slot: SlotStatus) -> dict[str, Any]:
     held, entry = slot.held, slot.entry
     return {
-        held.place.kind: held.place.id,
+        "group": held.place.id if held.place.kind == "group" else None,
+        "device": held.place.id if held.place.kind == "device" else None,
         "displayName": held.display_name,
         "enabled": held.enabled,
         "slot": held.place.slot or None,

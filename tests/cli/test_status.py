@@ -125,6 +125,7 @@ def test_the_document_has_the_services_names_and_times_in_utc(
     assert (document["app"], document["waits"], document["count"]["due"]) == (client.app, True, 1)
     assert slot["sha1Thumbprint"] == sha1_thumbprint(brief.certificate)
     assert (slot["group"], slot["displayName"], slot["slot"]) == (GROUP, "Plant 7", "primary")
+    assert slot["device"] is None
     assert (slot["verified"], slot["enabled"], slot["subject"]) == (True, True, "CN=plant7")
     assert slot["notAfter"] == f"{ends:%Y-%m-%dT%H:%M:%SZ}"
     assert slot["dueFrom"] == f"{ends - 30 * DAY:%Y-%m-%dT%H:%M:%SZ}"
