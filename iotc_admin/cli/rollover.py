@@ -266,8 +266,8 @@ def _retire(session: Session, client: Client, run: Run, progress: Progress, acce
     if remaining(progress, accepted) and not progress.changed:
         if not session.dry_run:
             progress = note_progress(progress, _scribe(session, client, run))
-        _report(session, progress)
-        session.output.say("the old CA stays: to let these devices go, --accept-laggards FILE")
+        _show(session, progress)
+        session.output.say("the old CA stays until they have; to let them go: --accept-laggards FILE")
         raise typer.Exit(WAITS)
     removal = plan_retirement(client, run.ledger, progress, accepted)
     if not begin(session, removal):
@@ -363,16 +363,20 @@ def _moment(text: str) -> datetime:
 
 
 def _report(session: Session, progress: Progress, outcome: Outcome | None = None) -> None:
-    for warning in (*progress.warnings, *([progress.changed] if progress.changed else ())):
-        session.output.warn(warning)
+    """Where the roll stands, and what a person does next."""
     codes = dict(outcome.codes) if outcome else {}
-    waiting = {"verificationCode": next(iter(codes.values()))} if codes else {}
-    session.output.result(
-        progress_document(progress) | waiting,
-        [*progress_lines(progress), *(f"verification code: {code}" for code in codes.values())],
-    )
+    _show(session, progress, next(iter(codes.values()), None))
     if hint := next_command(progress):
         session.output.say(hint)
     for slot, code in codes.items():
         session.output.say(next_step(progress.roll.group, slot, code))
         session.output.say(f"and then:\n  iotc-admin roll resume --group {progress.roll.group}")
+
+
+def _show(session: Session, progress: Progress, code: str | None = None) -> None:
+    for warning in (*progress.warnings, *([progress.changed] if progress.changed else ())):
+        session.output.warn(warning)
+    document, lines = progress_document(progress), list(progress_lines(progress))
+    if code is not None:
+        document, lines = document | {"verificationCode": code}, [*lines, f"verification code: {code}"]
+    session.output.result(document, lines)

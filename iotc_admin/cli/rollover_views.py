@@ -38,7 +38,7 @@ def plan_lines(planned: StartPlan) -> Iterator[str]:
     if not planned.plan.steps:
         yield "  nothing to do"
     if planned.successors:
-        yield f"then a new certificate, same name, for each of these {len(planned.successors)}:"
+        yield "then a successor, under the same name, for:"
         yield from (f"  {each}" for each in planned.successors[:_NAMED])
     if len(planned.successors) > _NAMED:
         yield f"  and {len(planned.successors) - _NAMED} more: -o json names all"

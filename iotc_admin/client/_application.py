@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, Generic
+from typing import TYPE_CHECKING, Final, Generic
 
 import httpx
 
@@ -23,7 +24,12 @@ from iotc_admin.client.origin import Origin
 from iotc_admin.client.pacing import Pacer
 from iotc_admin.errors import SettingsError
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
 TIMEOUT: Final = httpx.Timeout(30.0, connect=10.0)
+# Up to the last byte of an answer; no page of the service takes this long.
+LONGEST: Final = 90.0
 LIMITS: Final = httpx.Limits(max_connections=16, max_keepalive_connections=16)
 
 
@@ -43,10 +49,33 @@ def settings_of_the_environment() -> Iterator[None]:
         raise SettingsError(message, hint=f"check {names} in the environment") from None
 
 
+class _Timed(ssl.SSLSocket):
+    """Counts from what was sent last: where headers drip, or provisional answers come for ever, each read
+
+    for itself is in time.
+    """
+
+    longest = LONGEST
+    _end = float("inf")
+
+    def send(self, data: Buffer, flags: int = 0) -> int:
+        self._end = time.monotonic() + self.longest
+        return super().send(data, flags)
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        if time.monotonic() > self._end:
+            raise TimeoutError(f"the answer took longer than {self.longest:.0f} s")
+        return super().recv(buflen, flags)
+
+
 def trust(ca_file: Path | None = None) -> ssl.SSLContext:
-    """The system's trust store (with `SSL_CERT_FILE` and `SSL_CERT_DIR`), and `ca_file` besides."""
+    """The system's trust store (with `SSL_CERT_FILE` and `SSL_CERT_DIR`), and `ca_file` besides.
+
+    An answer over a blocking socket of this context may take 90 seconds altogether.
+    """
     with settings_of_the_environment():
         context = ssl.create_default_context()
+    context.sslsocket_class = _Timed
     if ca_file is not None:
         try:
             if not ca_file.stat().st_size or not ca_file.is_file():

@@ -12,6 +12,7 @@ from typing import TypeVar
 import httpx
 from tenacity import AsyncRetrying
 
+from iotc_admin.client._application import LONGEST
 from iotc_admin.client._body import Body
 from iotc_admin.client._pipeline import Attempts, Road, root_of, translated
 from iotc_admin.contract.operations import Call
@@ -28,6 +29,8 @@ class AsyncSender:
     road: Road
     http: httpx.AsyncClient
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    longest: float = LONGEST
+    """Seconds that an answer may take, up to its last byte."""
 
     async def send(self, call: Call[T]) -> T:
         attempts = Attempts(call, self.road.attempts)
@@ -57,9 +60,15 @@ class AsyncSender:
         started = time.perf_counter()
         body = Body(call.operation.name)
         try:
-            async with aclosing(await self.http.send(request, stream=True)) as streamed:
+            async with (
+                asyncio.timeout(self.longest),
+                aclosing(await self.http.send(request, stream=True)) as streamed,
+            ):
                 async for chunk in streamed.aiter_bytes():
                     body.add(chunk)
+        except TimeoutError as error:
+            slow = httpx.ReadTimeout(f"the answer took longer than {self.longest:.0f} s")
+            raise translated(slow, call, self.road.origin) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise translated(error, call, self.road.origin) from root_of(error)
         return self.road.read(call, request, body.of(streamed), time.perf_counter() - started)

@@ -7,21 +7,45 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import httpx
 
 from iotc_admin.device import refusals
 from iotc_admin.device.answer import LARGEST, Answer, said
 from iotc_admin.device.endpoint import Endpoint
-from iotc_admin.errors import AnswerLost, IotcError, SettingsError, UnexpectedAnswer
+from iotc_admin.errors import IotcError, SettingsError, UnexpectedAnswer
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 TIMEOUT: Final = httpx.Timeout(30.0, connect=10.0)
 LONGEST: Final = 90.0
 
 
+def _timed(monotonic: Callable[[], float], longest: float) -> type[ssl.SSLSocket]:
+    class Timed(ssl.SSLSocket):
+        """Counts from what was sent last: where headers drip, or provisional answers come for ever, each
+
+        read for itself is in time.
+        """
+
+        _end = float("inf")
+
+        def send(self, data: Buffer, flags: int = 0) -> int:
+            self._end = monotonic() + longest
+            return super().send(data, flags)
+
+        def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+            if monotonic() > self._end:
+                raise TimeoutError(f"the answer took longer than {longest:.0f} s")
+            return super().recv(buflen, flags)
+
+    return Timed
+
+
 class HttpsPeer:
-    """One server over one connection."""
+    """One server over one connection. An answer may take `longest` seconds, up to its last byte."""
 
     def __init__(
         self,
@@ -29,10 +53,11 @@ class HttpsPeer:
         context: ssl.SSLContext,
         *,
         timeout: httpx.Timeout = TIMEOUT,
+        longest: float = LONGEST,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.endpoint = endpoint
-        self._monotonic = monotonic
+        context.sslsocket_class = _timed(monotonic, longest)
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=120.0)
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "iotc-admin"}
         try:
@@ -65,16 +90,13 @@ class HttpsPeer:
         return Answer(streamed.status_code, body, streamed.headers.get("retry-after", "").strip())
 
     def _body(self, operation: str, streamed: httpx.Response) -> bytes:
-        data, end = bytearray(), self._monotonic() + LONGEST
+        data = bytearray()
         # As it is on the wire: nothing here asks for, or inflates, a compressed answer.
         for chunk in streamed.iter_raw():
             data += chunk
             if len(data) > LARGEST:
                 message = f"{operation}: the answer does not end: it is larger than {LARGEST >> 20} MiB"
                 raise UnexpectedAnswer(message, operation=operation, hint="check --dps-host and HTTPS_PROXY")
-            if self._monotonic() > end:
-                message = f"{operation}: the answer was lost: it took longer than {LONGEST:.0f} s"
-                raise AnswerLost(message, operation=operation, hint="repeat the command")
         return bytes(data)
 
     def _translated(self, error: httpx.HTTPError | httpx.InvalidURL, operation: str) -> IotcError:

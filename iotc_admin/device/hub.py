@@ -1,16 +1,18 @@
-"""Hides a hub's two ways in for telemetry: HTTPS requests, or one MQTT connection."""
+"""Hides a hub's two ways in for telemetry and properties: HTTPS requests, or one MQTT connection."""
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from iotc_admin.device import refusals
+from iotc_admin.device.answer import Answer
 from iotc_admin.device.endpoint import DPS_HOST, Transport, hub_device_id, hub_name
 from iotc_admin.device.https import HttpsPeer
 from iotc_admin.device.mqtt import MqttSession, Visitor
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from iotc_admin.pki.identity import DeviceIdentity
 
 SEND: Final = "send telemetry"
+REPORT: Final = "report properties"
 OPEN: Final = "connect to the hub"
 _HTTPS_VERSION: Final = "2020-03-13"
 _MQTT_VERSION: Final = "2021-04-12"
@@ -32,13 +35,21 @@ _HEADERS: Final = {
     "iothub-contentencoding": "utf-8",
 }
 _TAKEN: Final = 204
+_TWIN_ANSWERS: Final = "$iothub/twin/res/#"
+_TWIN_ANSWER: Final = re.compile(r"\$iothub/twin/res/([0-9]{3})/\?(.*)", re.DOTALL)
 
 
 class Hub(Protocol):
-    """A hub that takes one device's telemetry."""
+    """A hub that takes one device's telemetry and properties."""
 
     def send(self, message: Mapping[str, object]) -> None:
         """Sends one message as JSON and waits until the hub has taken it."""
+
+    def report(self, properties: Mapping[str, object]) -> None:
+        """Reports properties and waits until the hub has kept them.
+
+        Over HTTPS, where a hub keeps no properties, they go as telemetry.
+        """
 
 
 @contextmanager
@@ -106,6 +117,9 @@ class _OverHttps:
         content = body(message)
         twice(lambda: self._once(content), self._sleep)
 
+    def report(self, properties: Mapping[str, object]) -> None:
+        self.send(properties)
+
     def _once(self, content: bytes) -> None:
         path = f"devices/{quote(self._device_id, safe='')}/messages/events?api-version={_HTTPS_VERSION}"
         answer = self._peer.send(SEND, "POST", path, content, _HEADERS)
@@ -123,6 +137,7 @@ class _OverMqtt:
         self._model_id = model_id
         self._sleep = sleep
         self._session: MqttSession | None = None
+        self._reports = 0
 
     def open(self) -> None:
         """Connects, unless it is connected."""
@@ -136,6 +151,10 @@ class _OverMqtt:
     def send(self, message: Mapping[str, object]) -> None:
         content = body(message)
         twice(lambda: self._once(content), self._sleep)
+
+    def report(self, properties: Mapping[str, object]) -> None:
+        content = body(properties)
+        twice(lambda: self._report_once(content), self._sleep)
 
     def _opened(self) -> MqttSession:
         if self._session is None:
@@ -154,7 +173,30 @@ class _OverMqtt:
             self.close()
             raise
 
+    def _report_once(self, content: bytes) -> None:
+        self._reports += 1
+        rid = str(self._reports)
+        topic = f"$iothub/twin/PATCH/properties/reported/?$rid={rid}"
+        try:
+            session = self._opened()
+            session.subscribe(_TWIN_ANSWERS, REPORT)
+            message = session.ask(
+                topic, content, REPORT, wanted=lambda each: _twin_answer(each.topic).get("$rid") == rid
+            )
+        except NoAnswer:
+            self.close()
+            raise
+        status = int(_twin_answer(message.topic)["status"])
+        if status != _TAKEN:
+            raise refusals.of_answer("hub", Answer(status, message.payload, ""), self._device_id, REPORT)
+
     @property
     def _username(self) -> str:
         start = f"{self._host}/{self._device_id}/?api-version={_MQTT_VERSION}&DeviceClientType=iotc-admin"
         return f"{start}&model-id={quote(self._model_id, safe='')}" if self._model_id else start
+
+
+def _twin_answer(topic: str) -> dict[str, str]:
+    """What an answer's topic says: its status and parameters; nothing for any other topic."""
+    found = _TWIN_ANSWER.fullmatch(topic)
+    return {**dict(parse_qsl(found[2])), "status": found[1]} if found else {}

@@ -11,7 +11,7 @@ from iotc_admin.errors import IotcError
 
 @dataclass(frozen=True)
 class Step:
-    """`name` is register, poll, connect or telemetry."""
+    """`name` is register, poll, connect or telemetry; in a renewal keep, report, commit or give up, too."""
 
     name: str
     milliseconds: int

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from iotc_admin.pki.identity import DeviceIdentity
 
-_CHUNK: Final = 256 * 1024
+_CHUNK: Final = 32 * 1024
 
 
 class AnyClientCertificate(ssl.SSLContext):
@@ -132,6 +132,9 @@ class TlsObject:
     def _flush(self) -> None:
         while True:
             try:
-                self._outgoing.write(self._connection.bio_read(_CHUNK))
+                data = self._connection.bio_read(_CHUNK)
             except SSL.WantReadError:
+                return
+            self._outgoing.write(data)
+            if len(data) < _CHUNK:
                 return

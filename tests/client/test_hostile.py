@@ -9,8 +9,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from iotc_admin import AnswerLost, BadRequest, IotcError, ServiceDown, UnexpectedAnswer
-from iotc_admin.client._body import LARGEST, LONGEST, Body
+from iotc_admin import BadRequest, IotcError, ServiceDown, UnexpectedAnswer
+from iotc_admin.client._body import LARGEST
 
 from .test_retry import GROUP_JSON, TOKEN, Script, json
 
@@ -76,16 +76,6 @@ def test_an_answer_that_does_not_end_is_given_up(answer: object) -> None:
     with pytest.raises(UnexpectedAnswer, match="does not end"):
         client.enrollment_groups.get("g")
     assert len(script.requests) == 1
-
-
-def test_an_answer_that_drips_is_given_up() -> None:
-    now = [0.0]
-    body = Body("X", clock=lambda: now[0])
-    body.add(b"{")
-    now[0] = LONGEST + 1
-
-    with pytest.raises(AnswerLost, match="took longer"):
-        body.add(b"}")
 
 
 def test_a_compressed_answer_is_read_all_the_same() -> None:

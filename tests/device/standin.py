@@ -6,6 +6,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,13 +21,17 @@ from iotc_admin.pki import pem
 
 @dataclass(frozen=True)
 class Reply:
-    """`raw` replaces the whole answer; `close` ends the connection after it, or instead of it."""
+    """`raw` replaces the whole answer; `close` ends the connection after it, or instead of it; `drip`: so
+
+    much follows, again and again, until nobody listens.
+    """
 
     status: int = 200
     document: object = None
     headers: dict[str, str] = field(default_factory=dict)
     raw: bytes | None = None
     close: bool = False
+    drip: bytes = b""
 
     def bytes(self) -> bytes:
         if self.raw is not None:
@@ -51,9 +56,14 @@ class Seen:
 
 
 class StandIn:
-    """Serves `replies` in order over HTTPS, then closes each connection. Asks for a client certificate."""
+    """Serves `replies` in order over HTTPS, then closes each connection.
 
-    def __init__(self, directory: Path, replies: Iterable[Reply], device_ca: CertificateAuthority) -> None:
+    Asks for a client certificate of `device_ca`; for none without.
+    """
+
+    def __init__(
+        self, directory: Path, replies: Iterable[Reply], device_ca: CertificateAuthority | None
+    ) -> None:
         now = datetime.now(UTC)
         server_ca = CertificateAuthority.create("stand-in", now=now)
         server = server_ca.issue_server(["localhost"], now=now)
@@ -103,6 +113,9 @@ class StandIn:
                     return
                 reply = self.replies.pop(0)
                 tls.sendall(reply.bytes())
+                while reply.drip:
+                    tls.sendall(reply.drip)
+                    time.sleep(0.05)
                 if reply.close:
                     return
 
@@ -136,12 +149,15 @@ class MqttStandIn(StandIn):
 ANSWERED = (1, 3, 8)
 
 
-def _context(directory: Path, server: DeviceIdentity, device_ca: CertificateAuthority) -> ssl.SSLContext:
+def _context(
+    directory: Path, server: DeviceIdentity, device_ca: CertificateAuthority | None
+) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     path = directory / "server.pem"
     assert server.key is not None
     path.write_bytes(server.fullchain_pem + pem.key_pem(server.key))
     context.load_cert_chain(path)
-    context.load_verify_locations(cadata=pem.certificate_pem(device_ca.certificate).decode())
-    context.verify_mode = ssl.CERT_REQUIRED
+    if device_ca is not None:
+        context.load_verify_locations(cadata=pem.certificate_pem(device_ca.certificate).decode())
+        context.verify_mode = ssl.CERT_REQUIRED
     return context

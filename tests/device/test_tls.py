@@ -24,7 +24,7 @@ from iotc_admin import (
 )
 from iotc_admin.device.connect import Transport, connect
 from iotc_admin.device.endpoint import Endpoint
-from iotc_admin.device.https import LONGEST, HttpsPeer
+from iotc_admin.device.https import HttpsPeer
 from iotc_admin.device.provisioning import register
 from iotc_admin.device.tls import device_context
 from iotc_admin.pki import pem
@@ -227,13 +227,22 @@ def test_a_server_that_says_nothing_is_not_waited_for_forever(
         peer.send("try", "GET", "x")
 
 
-def test_a_dripping_answer_is_cut_off(device: DeviceIdentity, serving: Serving) -> None:
-    server = serving(Reply(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n1"))
+@pytest.mark.parametrize(
+    ("start", "drop"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX-Drip: ", b"x"),
+        (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", b"x"),
+    ],
+)
+def test_an_answer_that_drips_is_cut_off(
+    device: DeviceIdentity, serving: Serving, start: bytes, drop: bytes
+) -> None:
+    server = serving(Reply(raw=start, drip=drop))
     context = device_context(device, server.ca_file)
-    ticks = iter([0.0, LONGEST + 1])
 
-    peer = HttpsPeer(Endpoint("localhost", server.port), context, monotonic=lambda: next(ticks))
-    with peer, pytest.raises(AnswerLost, match="longer than"):
+    peer = HttpsPeer(Endpoint("localhost", server.port), context, longest=0.5)
+    with peer, pytest.raises(AnswerLost, match="no answer in time"):
         peer.send("try", "GET", "x")
 
 
