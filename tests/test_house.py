@@ -46,7 +46,7 @@ COMMANDS = {
 }
 
 # Commands without a noun.
-ALONE = {"roll"}
+ALONE = {"roll", "status"}
 
 
 def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:

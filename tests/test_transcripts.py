@@ -23,6 +23,7 @@ def play(text: str, folder: Path) -> None:
             "IOTC_DPS_HOST": emulator.dps_host,
             "IOTC_MQTT_PORT": str(emulator.mqtt_port),
             "IOTC_LEDGER": str(folder / "ledger.db"),
+            "IOTC_EMULATOR_CONTROL": emulator.control_url,
         }
         for step in steps(text):
             assert by_form(perform(step.command, folder, environment)) == by_form(step.said), step.command

@@ -8,9 +8,12 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from iotc_admin.errors import IotcError, ProvisioningRefused, ServiceError, SettingsError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,17 @@ class Output:
         # A pipe has no width: nothing is cut off there.
         console = Console(width=None if sys.stdout.isatty() else 1000, highlight=False, markup=False)
         console.print(table)
+
+    def coloured(self, document: object, lines: Iterable[Sequence[tuple[str, str]]]) -> None:
+        """The result: a JSON document, or lines of pieces of text, each with its style on a terminal."""
+        if self.json or not (console := _colours()):
+            self.result(document, ("".join(text for text, _ in line).rstrip() for line in lines))
+            return
+        from rich.text import Text
+
+        for line in lines:
+            # A long line is the terminal's to wrap: what is copied from it stays one line.
+            console.print(Text.assemble(*((plain(text), style) for text, style in line)), soft_wrap=True)
 
     def say(self, text: str) -> None:
         """Progress, for people."""
@@ -95,6 +109,16 @@ def iso(moment: datetime) -> str:
 
 def day(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d}"
+
+
+def _colours() -> Console | None:
+    """What prints in colour, where that is wanted: on a terminal, without NO_COLOR."""
+    if not sys.stdout.isatty():
+        return None
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    return None if console.no_color or console.color_system is None else console
 
 
 def _error_document(error: IotcError | str, message: str, hint: str) -> dict[str, Any]:

@@ -259,5 +259,5 @@ def _exists(path: Path) -> SettingsError:
 
 def _not_written(failure: Exception) -> SettingsError:
     return SettingsError(
-        f"files cannot be written: {failure}", hint="check --out: its owner, its mode and the free space"
+        f"files cannot be written: {failure}", hint="check the folder: its owner, its mode and the free space"
     )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from iotc_admin.workflows.enroll import Enrollment, carry_out, enroll_group, plan_enrollment
     from iotc_admin.workflows.explain import Explanation, explain_provisioning
     from iotc_admin.workflows.scope import find_id_scope
+    from iotc_admin.workflows.status import Status, look_at_status
 
 # Looking at a group needs no cryptography, which carrying out an enrollment does: loaded when first used.
 _HOMES: Final = {
@@ -28,6 +29,7 @@ _HOMES: Final = {
     "enroll": ("Enrollment", "carry_out", "enroll_group", "plan_enrollment"),
     "explain": ("Explanation", "explain_provisioning"),
     "scope": ("find_id_scope",),
+    "status": ("Status", "look_at_status"),
 }
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "Enrollment",
     "Explanation",
     "Outcome",
+    "Status",
     "attach_certificates",
     "carry_out",
     "carry_out_attachment",
@@ -43,6 +46,7 @@ __all__ = [
     "explain_provisioning",
     "find_id_scope",
     "issue_edge_ca",
+    "look_at_status",
     "plan_attachment",
     "plan_enrollment",
     "trust_bundle",

@@ -38,6 +38,7 @@ from iotc_admin.workflows.plan import (
     SubmitProof,
     UpdateDevice,
     UpdateGroup,
+    details,
     short,
 )
 from iotc_admin.workflows.proof import encoded, prove, submit
@@ -87,16 +88,16 @@ def apply(plan: Plan, client: Client, hands: Hands) -> Outcome:
     memory = _Memory()
     for step in plan.steps:
         # Before and after: what was begun stands in the journal even if its answer is lost.
-        _note(hands, f"begin: {step}", client)
+        _note(hands, "begin", step, client)
         _do(step, client, hands, memory)
-        _note(hands, f"done: {step}", client)
+        _note(hands, "done", step, client)
         hands.told(step)
     return Outcome(plan.steps, memory.codes)
 
 
-def _note(hands: Hands, event: str, client: Client) -> None:
+def _note(hands: Hands, what: str, step: Step, client: Client) -> None:
     if hands.run:
-        hands.run.note(event, client.now(), app=client.app)
+        hands.run.note(f"{what}: {step}", client.now(), app=client.app, **details(step))
 
 
 def _do(step: Step, client: Client, hands: Hands, memory: _Memory) -> None:

@@ -254,6 +254,12 @@ class Plan:
         return {_without_etag(step) for step in self.steps} <= {_without_etag(step) for step in other.steps}
 
 
+def details(step: Step) -> dict[str, str]:
+    """The step as the journal keeps it, for programs: `do` and the names of `Plan.to_json`; no empty ones."""
+    filled = {name: str(value) for name, value in _document(step).items() if isinstance(value, str)}
+    return {"do": type(step).__name__, **filled}
+
+
 def _document(step: Step) -> dict[str, Any]:
     return {_NAMES.get(name, name): None if value == "" else value for name, value in asdict(step).items()}
 

@@ -242,7 +242,7 @@ def test_a_folder_that_is_a_file_is_refused(root: CertificateAuthority, tmp_path
     (tmp_path / "out").write_bytes(b"")
     with pytest.raises(SettingsError) as caught:
         store.save_authority(tmp_path / "out", "plant-7", root)
-    assert "--out" in caught.value.hint
+    assert "the folder" in caught.value.hint
 
 
 def test_a_public_file_can_be_replaced_whole(tmp_path: Path) -> None:
