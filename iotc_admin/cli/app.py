@@ -16,10 +16,11 @@ from typer.core import TyperGroup
 from iotc_admin import __version__
 from iotc_admin.cli.output import Output
 from iotc_admin.cli.settings import Options, Session
-from iotc_admin.errors import IotcError, SettingsError
+from iotc_admin.errors import IotcError, RunIncomplete, SettingsError
 
 # They may stand anywhere on the line; the parser knows them in front of the command only.
 _TAKES_VALUE: Final = ("--app", "--profile", "--ca-file", "--token-file", "--output", "-o", "--ledger")
+_PARTLY: Final = 4
 _FLAGS: Final = ("--quiet", "--verbose", "--yes", "--dry-run")
 
 # typer exports the class of one usage error only; its parent stands for all of them.
@@ -85,6 +86,7 @@ def _add_noun(name: str, purpose: str) -> None:
 _add_noun("cert", "Certificates and keys, without any network.")
 _add_noun("group", "Enrollment groups and the CA certificates in their slots.")
 _add_noun("device", "Devices and their own certificates (individual enrollment).")
+_add_noun("breach", "When a key is in the wrong hands: contain, replace, release, report.")
 _add_noun("ledger", "The certificates behind the thumbprints, and the journal of runs.")
 _add_noun("edge", "IoT Edge: configuration files, the CA for modules, the trust bundle.")
 _add_noun("emulator", "A stand-in for IoT Central that really validates.")
@@ -157,6 +159,7 @@ def _failed(error: Exception, line: list[str]) -> int:
             return _wrong_usage(error, _output(line))
         case IotcError():
             _output(line).error(error)
+            return _PARTLY if isinstance(error, RunIncomplete) else 1
         case OSError():
             # Nobody reads our output, or the disk is full: the interpreter must not complain at exit, too.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
