@@ -27,10 +27,14 @@ PAUSE: Final = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class ReleasePlan:
-    """What is to be done. `others`: named, but not blocked by this breach; they stay as they are."""
+    """What is to be done. `others`: named, but not blocked by this breach; they stay as they are.
+
+    `opened`: found unblocked, be it by a release whose answer was lost.
+    """
 
     breach: Breach
     plan: Plan
+    opened: tuple[str, ...]
     others: tuple[str, ...]
     missing: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -82,20 +86,19 @@ def plan_release(
     case = _case(client, ledger, breach)
     if not false_alarm:
         _require_replaced(client, case)
-    steps: tuple[UpdateGroup, ...] = ()
-    if breach.kind == "group" and enable_group:
-        view = existing(client, breach.id, ())
-        steps = () if view.enabled else (UpdateGroup(breach.id, None, enabled=True, etag=view.etag),)
-    ours = [device for device, _ in devices_of(ledger, case, *SHUT)]
-    wanted = ours if devices is None else list(dict.fromkeys(devices))
-    found = look_at_devices(client, [each for each in wanted if each in set(ours)])
-    shut = [each for each in found.values() if each is not None and each.enabled is False]
-    releases = tuple(step_for(each, RELEASE) for each in shut)
+    steps = _enabling(client, breach) if enable_group else ()
+    known = dict(devices_of(ledger, case))
+    shut = [device for device, state in known.items() if state in SHUT]
+    wanted = shut if devices is None else list(dict.fromkeys(devices))
+    found = look_at_devices(client, [each for each in wanted if known.get(each) in SHUT])
+    there = {device: each for device, each in found.items() if each is not None}
+    releases = tuple(step_for(each, RELEASE) for each in there.values() if each.enabled is False)
     return ReleasePlan(
         breach,
         Plan(client.app, (*steps, *releases)),
-        others=tuple(each for each in wanted if each not in found),
-        missing=tuple(each for each, device in found.items() if device is None),
+        opened=tuple(device for device, each in there.items() if each.enabled is not False),
+        others=tuple(each for each in wanted if known.get(each) not in (*SHUT, State.RELEASED)),
+        missing=tuple(each for each in found if each not in there),
         warnings=tuple(_doubts(client, case, releases, enabling=bool(steps))),
         wave=wave,
         pause=pause,
@@ -124,6 +127,7 @@ def release(
         update_group(client, change, Plan(client.app, enabling), Hands(run=author.run))
         author.note(case, "group enabled")
     author.mark(case, planned.missing, State.GONE)
+    author.mark(case, planned.opened, State.RELEASED)
     released = 0
     for number, wave in enumerate(planned.waves):
         if number:
@@ -184,11 +188,16 @@ def _require_replaced(client: Client, case: Case) -> None:
     raise UnsafePlan(message, hint=hint)
 
 
+def _enabling(client: Client, breach: Breach) -> tuple[UpdateGroup, ...]:
+    view = existing(client, breach.id, ())
+    return () if view.enabled else (UpdateGroup(breach.id, None, enabled=True, etag=view.etag),)
+
+
 def _doubts(client: Client, case: Case, releases: Sequence[UpdateDevice], *, enabling: bool) -> Iterator[str]:
     if not releases:
         return
     if case.breach.kind == "group" and not enabling and not existing(client, case.breach.id, ()).enabled:
-        yield f"{case.breach.id} stays disabled: whom it let in cannot register anew; to enable it: --enable-group"
+        yield f"{case.breach.id} stays disabled: its devices cannot register; to enable it: --enable-group"
     yield (
         "a hub takes the certificate that a device registered with last: until a device registers anew, "
         "its old one lets it connect"
