@@ -109,7 +109,10 @@ def _certificate_table(title: str, standings: tuple[Standing, ...]) -> Iterator[
 
 
 def _what(happening: Happening) -> str:
-    details = ", ".join(f"{name} {each}" for name, each in happening.details.items())
+    details = ", ".join(
+        f"{each} {name}" if name == "devices" else f"{name} {each}"
+        for name, each in happening.details.items()
+    )
     return f"{happening.what}: {details}" if details else happening.what
 
 
