@@ -54,4 +54,5 @@ def test_in_a_breach_exactly_the_affected_are_cut_off(report: dict[str, Any]) ->
 
     assert check(report, "cut off")["found"] == affected
     assert check(report, "back in")["found"] == []
-    assert check(report, "whoever has a certificate of the stolen CA")["found"] == ["intruder"]
+    last = check(report, "whoever has a certificate of the stolen CA")["found"]
+    assert last == ["intruder", "pump-000", "pump-001", "pump-002"]

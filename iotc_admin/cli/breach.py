@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from iotc_admin.cli.breach_views import report_document, report_lines
+from iotc_admin.cli.breach_views import (
+    containing,
+    counted,
+    listed,
+    releasing,
+    report_document,
+    report_lines,
+    span,
+    standing_lines,
+)
 from iotc_admin.cli.doing import WAITS, telling
 from iotc_admin.cli.group import SlotName, load_authorities, next_step, slot_of
 from iotc_admin.cli.idfile import read_ids
@@ -29,8 +38,6 @@ if TYPE_CHECKING:
     from iotc_admin.workflows.breach.replace import Replacement
 
 app = typer.Typer(rich_markup_mode=None)
-
-_NAMED = 10
 
 Group = Annotated[str | None, typer.Option("--group", metavar="NAME", help="The group whose CA is suspect.")]
 Device = Annotated[str | None, typer.Option("--device", metavar="ID", help="A device instead of a group.")]
@@ -73,7 +80,7 @@ def contain(
     breach = _breach(ctx, group, device)
     if devices is not None and device is not None:
         raise typer.BadParameter("--devices goes with --group", ctx)
-    listed = None if devices is None else read_ids(devices)
+    wanted = None if devices is None else read_ids(devices)
     session = Session.begin(ctx.command_path, ctx.obj)
     run = session.run()
     from iotc_admin.workflows.breach.contain import contain as carry_out
@@ -82,13 +89,13 @@ def contain(
 
     slots = [slot_of(each) for each in slot] if slot else BOTH
     with session.client() as client:
-        planned = plan_containment(client, run.ledger, breach, devices=listed, slots=slots)
+        planned = plan_containment(client, run.ledger, breach, devices=wanted, slots=slots)
         _tell_containment(session, planned)
         if session.dry_run:
             _end_dry_run(session, planned)
             return
         if planned.plan.steps:
-            ask(f"{_containing(planned)}?", yes=session.yes)
+            ask(f"{containing(planned)}?", yes=session.yes)
         carry_out(planned, client, _author(session, run, client), _counting(session, Words.blocked))
         _report(session, client, run, breach)
     if planned.doubtful or planned.missing:
@@ -170,32 +177,15 @@ def release(
     """
     breach = _breach(ctx, group, device)
     _check_release(ctx, device, enable_group, devices, everyone, close, false_alarm)
-    listed = [breach.id] if device else None if everyone else read_ids(devices) if devices else []
+    wanted = [breach.id] if device else None if everyone else read_ids(devices) if devices else []
     session = Session.begin(ctx.command_path, ctx.obj)
-    run = session.run()
     from datetime import timedelta
 
-    from iotc_admin.workflows.breach.release import close_case, plan_release
-    from iotc_admin.workflows.breach.release import release as carry_out
-
-    reason = (false_alarm or "").strip()
+    waves = (wave, timedelta(seconds=pause))
     with session.client() as client:
-        planned = plan_release(
-            client, run.ledger, breach, devices=listed, enable_group=enable_group, false_alarm=reason,
-            wave=wave, pause=timedelta(seconds=pause),
-        )  # fmt: skip
-        _tell_release(session, planned)
-        if session.dry_run:
-            _end_dry_run(session, planned)
-            return
-        if planned.plan.steps:
-            ask(f"{_releasing(planned)}?", yes=session.yes)
-        author = _author(session, run, client)
-        counting = _counting(session, Words.unblocked)
-        carry_out(planned, client, author, counting, false_alarm=reason)
-        if close:
-            close_case(client, breach, author)
-        _report(session, client, run, breach)
+        _release(
+            session, client, breach, wanted, enable_group, waves, (false_alarm or "").strip(), close=close
+        )
 
 
 @app.command(
@@ -218,6 +208,31 @@ def report(ctx: typer.Context, group: Group = None, device: Device = None) -> No
     session.output.result(report_document(seen), report_lines(seen))
     if seen.waits:
         raise typer.Exit(WAITS)
+
+
+def _release(
+    session: Session, client: Client, breach: Breach, devices: list[str] | None, enable_group: bool,
+    waves: tuple[int, timedelta], false_alarm: str, *, close: bool,
+) -> None:  # fmt: skip
+    from iotc_admin.workflows.breach.release import close_case, plan_release
+    from iotc_admin.workflows.breach.release import release as carry_out
+
+    run, (wave, pause) = session.run(), waves
+    planned = plan_release(
+        client, run.ledger, breach, devices=devices, enable_group=enable_group, false_alarm=false_alarm,
+        wave=wave, pause=pause,
+    )  # fmt: skip
+    _tell_release(session, planned)
+    if session.dry_run:
+        _end_dry_run(session, planned)
+        return
+    if planned.plan.steps:
+        ask(f"{releasing(planned)}?", yes=session.yes)
+    author = _author(session, run, client)
+    carry_out(planned, client, author, _counting(session, Words.unblocked), false_alarm=false_alarm)
+    if close:
+        close_case(client, breach, author)
+    _report(session, client, run, breach)
 
 
 def _breach(ctx: typer.Context, group: str | None, device: str | None) -> Breach:
@@ -294,72 +309,34 @@ def _end_dry_run(session: Session, planned: Containment | ReleasePlan) -> None:
 
 def _tell_containment(session: Session, planned: Containment) -> None:
     if planned.blocks:
-        count = _counted(len(planned.blocks), "device")
-        session.output.say(f"{count} to block: about {_span(planned.takes)} at 20 requests/s")
+        count = counted(len(planned.blocks), "device")
+        session.output.say(f"{count} to block: about {span(planned.takes)} at 20 requests/s")
     if planned.before:
-        session.output.say(f"blocked already, not by this breach: {_list(planned.before)}")
+        session.output.say(f"blocked already, not by this breach: {listed(planned.before)}")
     if planned.missing:
-        session.output.warn(f"there is no such device: {_list(planned.missing)}")
+        session.output.warn(f"there is no such device: {listed(planned.missing)}")
     if planned.doubtful:
         session.output.warn(
             f"{len(planned.doubtful)} devices may come from another group, nobody here knows, and are left "
-            f"alone: {_list(planned.doubtful)}; name those that are affected: --devices FILE"
+            f"alone: {listed(planned.doubtful)}; name those that are affected: --devices FILE"
         )
 
 
 def _tell_release(session: Session, planned: ReleasePlan) -> None:
     if planned.releases:
-        count = _counted(len(planned.releases), "device")
-        waves = _counted(len(planned.waves), "wave")
-        session.output.say(f"{count} to unblock in {waves}: about {_span(planned.takes)}")
+        count = counted(len(planned.releases), "device")
+        waves = counted(len(planned.waves), "wave")
+        session.output.say(f"{count} to unblock in {waves}: about {span(planned.takes)}")
     if planned.others:
-        session.output.warn(f"not blocked by this breach, left as they are: {_list(planned.others)}")
+        session.output.warn(f"not blocked by this breach, left as they are: {listed(planned.others)}")
     if planned.missing:
-        session.output.warn(f"there is no such device any more: {_list(planned.missing)}")
+        session.output.warn(f"there is no such device any more: {listed(planned.missing)}")
     for warning in planned.warnings:
         session.output.warn(warning)
 
 
-def _containing(planned: Containment) -> str:
-    return _joined(
-        f"disable group {planned.breach.id}", planned, f"block {_counted(len(planned.blocks), 'device')}"
-    )
-
-
-def _releasing(planned: ReleasePlan) -> str:
-    return _joined(
-        f"enable group {planned.breach.id}", planned, f"unblock {_counted(len(planned.releases), 'device')}"
-    )
-
-
-def _joined(group: str, planned: Containment | ReleasePlan, devices: str) -> str:
-    from iotc_admin.workflows.plan import UpdateDevice, UpdateGroup
-
-    kinds = {type(step) for step in planned.plan.steps}
-    parts = [group] if UpdateGroup in kinds else []
-    return " and ".join(parts + ([devices] if UpdateDevice in kinds else []))
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _list(devices: tuple[str, ...]) -> str:
-    more = len(devices) - _NAMED
-    return ", ".join(devices[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _span(takes: timedelta) -> str:
-    seconds = max(int(takes.total_seconds()), 1)
-    hours, minutes = divmod(seconds // 60, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min" if minutes else f"{seconds} s"
-
-
 def _report(session: Session, client: Client, run: Run, breach: Breach) -> None:
     """For programs, what `report` prints; for people, how it stands now."""
-    from iotc_admin.cli.breach_views import standing_lines
     from iotc_admin.workflows.breach.report import look_at_breach
 
     seen = look_at_breach(client, run.ledger, breach)

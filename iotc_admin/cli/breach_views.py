@@ -8,10 +8,14 @@ from iotc_admin.cli.output import day, iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import timedelta
 
+    from iotc_admin.workflows.breach.contain import Containment
+    from iotc_admin.workflows.breach.release import ReleasePlan
     from iotc_admin.workflows.breach.report import Happening, Report, Standing
 
 _NAMED: Final = 50
+_FEW: Final = 10
 
 
 def report_document(report: Report) -> dict[str, Any]:
@@ -73,6 +77,48 @@ def standing_lines(report: Report) -> Iterator[str]:
     if breach.kind == "group":
         counts = [f"{len(devices)} {standing}" for standing, devices in report.devices.items()]
         yield f"devices: {', '.join(counts) or 'none'}"
+
+
+def containing(planned: Containment) -> str:
+    """What is asked before a breach is contained."""
+    return _joined(
+        f"disable group {planned.breach.id}", planned, f"block {counted(len(planned.blocks), 'device')}"
+    )
+
+
+def releasing(planned: ReleasePlan) -> str:
+    """What is asked before something is released."""
+    return _joined(
+        f"enable group {planned.breach.id}", planned, f"unblock {counted(len(planned.releases), 'device')}"
+    )
+
+
+def _joined(group: str, planned: Containment | ReleasePlan, devices: str) -> str:
+    from iotc_admin.workflows.plan import UpdateDevice, UpdateGroup
+
+    kinds = {type(step) for step in planned.plan.steps}
+    parts = [group] if UpdateGroup in kinds else []
+    return " and ".join(parts + ([devices] if UpdateDevice in kinds else []))
+
+
+def counted(number: int, what: str) -> str:
+    """So many of them, in the right number."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def listed(devices: tuple[str, ...]) -> str:
+    """The first few by name, the others by their number."""
+    more = len(devices) - _FEW
+    return ", ".join(devices[:_FEW]) + (f" and {more} more" if more > 0 else "")
+
+
+def span(takes: timedelta) -> str:
+    """A time for people: hours and minutes, minutes, or seconds."""
+    seconds = max(int(takes.total_seconds()), 1)
+    hours, minutes = divmod(seconds // 60, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min" if minutes else f"{seconds} s"
 
 
 def _certificate_document(standing: Standing) -> dict[str, Any]:
