@@ -139,6 +139,12 @@ class Ledger:
         """The certificates for this public key, by the SHA-256 of its SubjectPublicKeyInfo."""
         return self._entries("WHERE spki_sha256 = ?", (spki_sha256,))
 
+    def bound_for(self, app: str, holder: str) -> frozenset[str]:
+        """The certificates that were ever bound for this group or device, as SHA-1 thumbprints."""
+        query = "SELECT DISTINCT sha1 FROM sightings JOIN certificates USING (sha256)"
+        rows = self.rows(f"{query} WHERE app = ? AND holder = ?", (app, holder))
+        return frozenset(str(sha1) for (sha1,) in rows)
+
     def events(self, *named: str, prefix: str = "") -> list[Event]:
         """The journal, oldest first; only the events of these names, or that begin so, if any are given."""
         which = f"event IN ({', '.join('?' * len(named))})" if named else "substr(event, 1, length(?)) = ?"

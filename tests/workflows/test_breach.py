@@ -168,6 +168,22 @@ def test_devices_with_a_certificate_of_the_suspect_ca_go_first_and_those_of_thei
 
 
 @pytest.mark.usefixtures("plant")
+def test_devices_of_a_ca_that_the_group_held_before_are_its_own_and_come_second(
+    emulator: Emulator, client: Client, ledger: Ledger, new: CertificateAuthority, ca: CertificateAuthority
+) -> None:
+    run = ledger.run("group set-cert", client.now())
+    enroll_group(client, "plant-8", primary=ca, run=run)
+    client.enrollment_groups.delete_certificate(GROUP, P)
+    enroll_group(client, GROUP, primary=new, run=run)
+    arrive(emulator, new, "z-new", ledger=ledger)
+
+    plan = planned(client, ledger)
+
+    assert [step.device for step in plan.blocks] == ["z-new", *PUMPS]
+    assert plan.doubtful == ()
+
+
+@pytest.mark.usefixtures("plant")
 def test_with_several_groups_nobody_is_blocked_on_suspicion(
     emulator: Emulator, client: Client, ledger: Ledger, old: CertificateAuthority, ca: CertificateAuthority
 ) -> None:

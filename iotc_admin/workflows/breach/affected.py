@@ -39,18 +39,22 @@ def named(client: Client, devices: Sequence[str]) -> Affected:
 def by_group(client: Client, ledger: Ledger | None, group: str, suspects: Iterable[str]) -> Affected:
     """The devices that a group has let in, as far as it is known: the application does not tell.
 
-    First those whose certificate, by the ledger, comes from a suspect CA (SHA-1). Then all that have
-    registered without a certificate of their own, if no other group can have let them in.
+    First those whose certificate, by the ledger, comes from a suspect CA (SHA-1), then those of other CAs
+    that the group ever held. Then all that have registered without a certificate of their own, if no other
+    group can have let them in.
     """
     signers, (elsewhere, others) = _signers(ledger), _elsewhere(client, group)
+    held = ledger.bound_for(client.app, group) if ledger else frozenset()
     sure: list[Device] = []
+    likely: list[Device] = []
     unknown: list[Device] = []
     for device in client.devices.list():
         above = signers(device.id or "")
         if above & set(suspects):
             sure.append(device)
         elif device.provisioned and not above & elsewhere:
-            unknown.append(device)
+            (likely if above & held else unknown).append(device)
+    sure += likely
     attestations = look_at_attestations(client, (device.id or "" for device in unknown))
     rest = tuple(device for device in unknown if attestations[device.id or ""] is None)
     if others:
