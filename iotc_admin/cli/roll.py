@@ -130,7 +130,8 @@ def _authority(
     if not device:
         return load_authorities(session, run, named)[slot_of(slot)]
     if key is not None:
-        certificate = DeviceIdentity.load(cert, key, password=password(password_file)).certificate
+        secret = password(password_file)
+        certificate = DeviceIdentity.load(cert, key, password=secret, access=session.key_access()).certificate
     else:
         certificate = load_certificates(cert)[0]
     if not session.dry_run:

@@ -182,7 +182,7 @@ def resume(
             return
         require_unchanged(progress)
         if progress.state in (State.PREPARED, State.STAGED):
-            _carry_on(session, client, run, _again(progress, run.ledger, key, key_password_file))
+            _carry_on(session, client, run, _again(session, progress, run.ledger, key, key_password_file))
             return
         if not session.dry_run:
             progress = note_progress(progress, _scribe(session, client, run))
@@ -312,9 +312,11 @@ def _start(
     return wanted
 
 
-def _again(progress: Progress, ledger: Ledger, key: str | None, password_file: str | None) -> Start:
+def _again(
+    session: Session, progress: Progress, ledger: Ledger, key: str | None, password_file: str | None
+) -> Start:
     """The start of an open roll, by what the ledger remembers of its certificate."""
-    from iotc_admin.cli.keyfiles import load_authority
+    from iotc_admin.cli.keyfiles import load_authority, load_key
     from iotc_admin.pki.authority import CertificateAuthority
     from iotc_admin.pki.pem import read_certificate
     from iotc_admin.workflows.rollover.start import Start
@@ -324,11 +326,13 @@ def _again(progress: Progress, ledger: Ledger, key: str | None, password_file: s
         message = f"the ledger does not hold the new CA, {progress.roll.new}"
         raise SettingsError(message, hint="iotc-admin ledger import CERT")
     certificate = read_certificate(entry.pem.encode())
-    files = [seen.file for seen in entry.sightings if seen.file]
-    authority = CertificateAuthority(certificate, None)
+    # Only who runs this says where the key is, never the ledger: from there come files, looked at as such.
+    named = None if key is None else load_key(session, key, password_file, certificate)
+    authority = CertificateAuthority(certificate, named)
+    files = [seen.file for seen in entry.sightings if seen.file and key is None]
     for file in reversed(files):
         try:
-            found = load_authority(file, key, password_file)
+            found = load_authority(session, file, None, password_file)
         except SettingsError:
             continue
         if found.certificate == certificate:
