@@ -155,17 +155,18 @@ def _require_signs(vault: _Vault, key: KeyVaultKey) -> None:
 
 def _public_key(where: str, key: KeyVaultKey) -> PublicKeyTypes:
     told: Any = key.key
-    kind = str(getattr(key.key_type, "value", key.key_type)).removesuffix("-HSM")
+    kind, curve = (str(getattr(each, "value", each) or "") for each in (key.key_type, told.crv))
+    kind = kind.removesuffix("-HSM")
     try:
         if kind == "RSA":
             return rsa.RSAPublicNumbers(_number(told.e), _number(told.n)).public_key()
-        if kind == "EC" and told.crv in _CURVES:
+        if kind == "EC" and curve in _CURVES:
             return ec.EllipticCurvePublicNumbers(
-                _number(told.x), _number(told.y), _CURVES[told.crv]
+                _number(told.x), _number(told.y), _CURVES[curve]
             ).public_key()
     except (TypeError, ValueError) as failure:
         raise PkiError(f"{where}: the vault tells a broken public key", hint="repeat") from failure
-    message = f"{where}: a key of kind {kind} {told.crv or ''} cannot be used from there"
+    message = f"{where}: a key of kind {f'{kind} {curve}'.strip()} cannot be used from there"
     raise NotAllowedHere(message, hint="use EC P-256, EC P-384 or RSA")
 
 
