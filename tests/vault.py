@@ -1,7 +1,7 @@
 """A stand-in for Azure Key Vault on a local HTTPS port: the published API to get a key and to sign.
 
 Requests and replies as in Microsoft's REST reference: GET /keys/NAME[/VERSION], POST /keys/NAME/VERSION/sign,
-401 with a challenge to whoever brings no token. What it signs is made by Azure's own library, from a local JWK.
+and 401 with a challenge to whoever brings no token. Azure's own library signs for it, by a local JWK.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class ToStandIn(HTTPAdapter):
         )
 
 
-class Transport(RequestsTransport):  # type: ignore[misc] - loaded late, so without a type
+class Transport(RequestsTransport):  # type: ignore[misc]
     """Azure's own transport over HTTPS; it waits for nothing, but notes for how long it would have."""
 
     def __init__(self, vault: Vault) -> None:
