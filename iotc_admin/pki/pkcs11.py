@@ -41,7 +41,7 @@ MODULES: Final = (
     "/opt/homebrew/lib/softhsm/libsofthsm2.so",
 )
 
-# Login belongs to the process, not to the session: two at once would get in each other's way.
+# A module is set up for one thread, and a login is the whole process's: two at once end in a crash.
 _ALONE: Final = Lock()
 _CURVES: Final[Mapping[bytes, ec.EllipticCurve]] = {
     bytes.fromhex("06082a8648ce3d030107"): ec.SECP256R1(),

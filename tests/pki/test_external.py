@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from iotc_admin.errors import KeyMismatch, NotAllowedHere, PkiError, SettingsError
 from iotc_admin.pki import pem, store
@@ -187,3 +188,9 @@ def test_a_command_cannot_tell_its_public_key(access: KeyAccess) -> None:
 def test_the_words_of_a_command_are_not_shown(signer: Callable[[KeyKind], Signer], access: KeyAccess) -> None:
     made = signer(KeyKind.EC_P256)
     assert "my key" not in repr(open_key(made.place, access=access, public_key=made.key.public_key()))
+
+
+def test_a_key_on_another_curve_is_refused(access: KeyAccess) -> None:
+    public = ec.generate_private_key(ec.SECP521R1()).public_key()
+    with pytest.raises(NotAllowedHere, match="EC P-521 cannot be used"):
+        open_key("exec:true", access=access, public_key=public)

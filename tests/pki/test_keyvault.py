@@ -25,7 +25,7 @@ from iotc_admin.pki.keys import KeyAccess, KeyKind, new_key, open_key, same_key
 from iotc_admin.pki.remote import Algorithm, digest, hash_of
 from iotc_admin.workflows import enroll_group
 
-from ..vault import TOKEN, VERSION, Vault, jwk, running_vault, url
+from ..vault import HOST, TOKEN, VERSION, Vault, jwk, running_vault, url
 
 KINDS = [KeyKind.EC_P256, KeyKind.EC_P384, KeyKind.RSA_2048]
 
@@ -307,3 +307,12 @@ def test_a_missing_library_is_said_with_how_to_get_it() -> None:
         "SettingsError https: needs a library that is not installed: azure.keyvault"
     )
     assert "pip install 'iotc-admin[keyvault]'" in done.stdout
+
+
+def test_a_vault_that_sends_us_elsewhere_is_not_followed(vault: Vault, access: KeyAccess) -> None:
+    for what in ("get", "sign"):
+        vault.refuse(what, 307, "moved", Location=f"https://{HOST}/keys/other")
+        with pytest.raises(PkiError, match="307"):
+            open_key(url("root"), access=access)
+        vault.refusals.clear()
+    assert not any("/keys/other" in path for _, path, *_ in vault.seen)

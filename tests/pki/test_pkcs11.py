@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from iotc_admin.errors import KeyMismatch, NotAllowedHere, PkiError, SettingsError
 from iotc_admin.pki import pem, store
 from iotc_admin.pki.authority import CertificateAuthority
+from iotc_admin.pki.chain import signed_by
 from iotc_admin.pki.keys import KeyAccess, KeyKind, SigningKey, new_key, open_key, same_key
 from iotc_admin.pki.pkcs11_uri import TokenUri, parse
 
@@ -353,3 +355,10 @@ def test_a_missing_library_is_said_with_how_to_get_it(token: Token) -> None:
     )
     assert said.startswith("SettingsError pkcs11: needs a library that is not installed: pkcs11")
     assert "pip install 'iotc-admin[pkcs11]'" in said
+
+
+def test_many_threads_sign_with_one_token(opened: Callable[..., SigningKey], now: datetime) -> None:
+    cas = [CertificateAuthority.create("plant", now=now, key=opened(label)) for label in KINDS]
+    with ThreadPoolExecutor(6) as pool:
+        issued = list(pool.map(lambda number: cas[number % 3].issue(f"pump-{number}", now=now), range(60)))
+    assert all(signed_by(each.certificate, each.chain[0]) for each in issued)
