@@ -64,8 +64,8 @@ class Token:
         file.unlink()
         self.keys.setdefault(label, key)
 
-    def add_public(self, label: str, number: str, key: SigningKey) -> None:
-        """Put the public half of an EC key beside whatever has that id."""
+    def add_public(self, label: str, number: str, key: SigningKey, more: str = "") -> None:
+        """Put the public half of an EC key beside whatever has that id; `more` are attributes, as code."""
         der = key.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
@@ -74,7 +74,7 @@ class Token:
             f"with pkcs11.lib({self.module!r}).get_token(token_label={self.label!r}).open(rw=True, "
             f"user_pin={PIN!r}) as s:\n"
             f"    s.create_object({{**decode_ec_public_key(bytes.fromhex({der.hex()!r})), "
-            f"Attribute.TOKEN: True, Attribute.LABEL: {label!r}, Attribute.ID: bytes.fromhex({number!r})}})"
+            f"Attribute.TOKEN: True, Attribute.LABEL: {label!r}, Attribute.ID: bytes.fromhex({number!r}), {more}}})"
         )
         subprocess.run([sys.executable, "-c", program], env={**os.environ, **self.environment}, check=True)
 
@@ -119,6 +119,8 @@ def stocked_token(folder: Path) -> Token:
     token.add("twin", "06", new_key())
     token.add("mixed", "07", new_key(), "--no-public-key")
     token.add_public("mixed", "07", new_key())
+    token.add("broken", "0a", new_key(), "--no-public-key")
+    token.add_public("broken", "0a", new_key(), more="Attribute.EC_POINT: b'\\x04\\x41' + b'\\x04' * 65")
     token.add("curve", "08", ec.generate_private_key(ec.SECP521R1()))
     token.add("root; 7/ü", "09ff", new_key())
     token.another("double")

@@ -8,6 +8,7 @@ import pytest
 
 from iotc_admin.emulator import Emulator
 
+from .outside import needed
 from .transcript import by_form, perform, steps
 
 FILES = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
@@ -24,6 +25,7 @@ def play(text: str, folder: Path) -> None:
             "IOTC_MQTT_PORT": str(emulator.mqtt_port),
             "IOTC_LEDGER": str(folder / "ledger.db"),
             "IOTC_EMULATOR_CONTROL": emulator.control_url,
+            "SOFTHSM2_CONF": str(folder / "softhsm2.conf"),
         }
         for step in steps(text):
             assert by_form(perform(step.command, folder, environment)) == by_form(step.said), step.command
@@ -31,4 +33,7 @@ def play(text: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_the_session_is_true(file: Path, tmp_path: Path) -> None:
-    play(file.read_text(encoding="utf-8"), tmp_path)
+    text = file.read_text(encoding="utf-8")
+    for program in {"softhsm2-util"} & set(text.split()):
+        needed(program)
+    play(text, tmp_path)

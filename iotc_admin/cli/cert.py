@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypedDict
 
 import typer
 
-from iotc_admin.cli.keyfiles import KeyPasswordFile, epilog, load_authority, load_key, password
+from iotc_admin.cli.keyfiles import KEY_HELP, KeyPasswordFile, epilog, load_authority, load_key, password
 from iotc_admin.cli.settings import Session
 from iotc_admin.cli.views import certificate_document, certificate_lines
 
@@ -55,9 +55,7 @@ OptionalDays = Annotated[
     typer.Option("--days", min=1, max=36500, help="How long it is valid; by default never past its issuer."),
 ]
 Issuer = Annotated[str, typer.Option("--issuer", metavar="CERT", help="The CA certificate that signs.")]
-IssuerKey = Annotated[
-    str | None, typer.Option("--issuer-key", metavar="KEY", help="Its key, if not found beside it.")
-]
+IssuerKey = Annotated[str | None, typer.Option("--issuer-key", metavar="KEY", help=KEY_HELP)]
 NewKeyPasswordFile = Annotated[
     str | None,
     typer.Option(

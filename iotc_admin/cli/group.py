@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from iotc_admin.cli.doing import WAITS, begin, ended, telling
-from iotc_admin.cli.keyfiles import KeyPasswordFile, epilog, load_authority, load_key
+from iotc_admin.cli.keyfiles import KEY_HELP, KeyPasswordFile, epilog, load_authority, load_key
 from iotc_admin.cli.output import ask
 from iotc_admin.cli.settings import Session
 from iotc_admin.cli.views import group_cells, group_document, group_lines
@@ -54,9 +54,7 @@ def create(
     ctx: typer.Context,
     name: Name,
     root: Annotated[str, typer.Option(metavar="CERT", help="The CA certificate for the primary slot.")],
-    root_key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Its key, if it is not found beside it.")
-    ] = None,
+    root_key: Annotated[str | None, typer.Option(metavar="KEY", help=KEY_HELP)] = None,
     secondary: Annotated[
         str | None, typer.Option(metavar="CERT", help="A CA certificate for the secondary slot.")
     ] = None,
@@ -112,7 +110,7 @@ def set_cert(
     name: Name,
     slot: SlotOption,
     cert: Annotated[str, typer.Option(metavar="CERT", help="The CA certificate.")],
-    key: Annotated[str | None, typer.Option(metavar="KEY", help="Its key, if not found beside it.")] = None,
+    key: Annotated[str | None, typer.Option(metavar="KEY", help=KEY_HELP)] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Take the place of another certificate; asks first.")
     ] = False,
@@ -271,7 +269,7 @@ def verify(
     name: Name,
     slot: SlotOption,
     key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="The CA's key: the proof is made here.")
+        str | None, typer.Option(metavar="KEY", help="The CA's key, as in create: the proof is made here.")
     ] = None,
     verification_cert: Annotated[
         str | None, typer.Option(metavar="CERT", help="A proof that was signed elsewhere.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -20,6 +20,11 @@ KeyPasswordFile = Annotated[
         "--key-password-file", metavar="FILE", help="Holds an encrypted key's password, or a token's PIN."
     ),
 ]
+
+KEY_HELP: Final = (
+    "Its key, if not found beside it: a file, pkcs11:token=...;object=..., "
+    "https://VAULT.vault.azure.net/keys/NAME or exec:COMMAND."
+)
 
 
 def password(file: str | None) -> bytes | None:

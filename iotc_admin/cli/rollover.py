@@ -10,7 +10,7 @@ import typer
 from iotc_admin.cli.doing import WAITS, begin, telling
 from iotc_admin.cli.group import SlotName, load_authorities, next_step, slot_of
 from iotc_admin.cli.idfile import read_ids
-from iotc_admin.cli.keyfiles import KeyPasswordFile, epilog
+from iotc_admin.cli.keyfiles import KEY_HELP, KeyPasswordFile, epilog
 from iotc_admin.cli.output import ask
 from iotc_admin.cli.rollover_views import (
     next_command,
@@ -37,7 +37,7 @@ SlotWanted = Annotated[
     SlotName | None,
     typer.Option("--slot", help="Which slot gets it (default: the free or unused one)."),
 ]
-Key = Annotated[str | None, typer.Option("--key", metavar="KEY", help="Its key, if not found beside it.")]
+Key = Annotated[str | None, typer.Option("--key", metavar="KEY", help=KEY_HELP)]
 Reconnect = Annotated[
     str, typer.Option("--reconnect", metavar="SPAN", help="Within this time every device comes back.")
 ]

@@ -183,9 +183,13 @@ class Session:
 
     def _pin(self, token: str) -> str | None:
         """The PIN of a token; asked for at a terminal only."""
-        if (pin := self.environment.get("IOTC_PIN")) or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        pin = self.environment.get("IOTC_PIN")
+        if pin or not all(stream and stream.isatty() for stream in (sys.stdin, sys.stderr)):
             return pin
-        return getpass.getpass(f"PIN of {plain(token)}: ", sys.stderr)
+        try:
+            return getpass.getpass(f"PIN of {plain(token)}: ", sys.stderr)
+        except EOFError:
+            return None
 
     def _credential(self) -> Credential:
         from iotc_admin.client.credentials import ApiToken, EntraToken

@@ -100,11 +100,11 @@ def same_key(a_public: PublicKeyTypes, b_public: PublicKeyTypes) -> bool:
 class KeyAccess:
     """What it takes to reach keys that are not in files. Nothing secret of it is shown.
 
-    `pin` is asked with a token's label when no password is given; `modules` are files of PKCS #11, and the
-    first that has the token counts. `may_run` says that whoever runs this wrote the key's place, so it may
-    name a program: never set it for what stands in a file. `environment` is what such a program sees,
-    `patience` how many seconds it has. `credential` is azure-identity's, by default `DefaultAzureCredential`;
-    `transport` makes one of azure-core's, by default over HTTPS.
+    `pin` is asked with a token's label when no password is given; of `modules`, files of PKCS #11, the first
+    that is there counts. `may_run` says that whoever runs this wrote the key's place, so it may name a
+    program: never set it for what stands in a file. `environment` is what such a program sees, `patience` how
+    many seconds it has. `credential` is azure-identity's, by default `DefaultAzureCredential`; `transport`
+    makes one of azure-core's, by default over HTTPS.
     """
 
     pin: Callable[[str], str | None] = field(default=lambda _: None, repr=False)

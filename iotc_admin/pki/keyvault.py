@@ -38,6 +38,7 @@ _URL: Final = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _CURVES: Final[Mapping[str, ec.EllipticCurve]] = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1()}
+_TIMEOUTS: Final = {"connection_timeout": 20, "read_timeout": 60}
 _LONGEST_WAIT: Final = 10.0  # seconds between two tries, whatever the vault asks for
 _HINTS: Final = {
     401: "run 'az login', or set AZURE_CLIENT_ID and the like",
@@ -83,7 +84,7 @@ class _Vault:
     def _options(self) -> dict[str, Any]:
         own = {} if self.transport is None else {"transport": self.transport()}
         patience = _Patience(retry_total=3, retry_backoff_max=_LONGEST_WAIT)
-        return {"retry_policy": patience, "permit_redirects": False, "connection_timeout": 20, **own}
+        return {"retry_policy": patience, "permit_redirects": False, **_TIMEOUTS, **own}
 
     @contextmanager
     def _said(self, key: KeyVaultKey | None = None) -> Iterator[None]:

@@ -5,7 +5,7 @@ Each signature has a session of its own, which is closed at once: nothing stays 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,9 +63,9 @@ def open_key(
     """
     uri = parse(where)
     name = where.partition("?")[0]
-    place = _Place(name, uri, _modules(uri, access), password, access)
+    place = _Place(name, uri, _module(uri, access), password, access)
     with place.session() as session:
-        public = _public_key(session, place.key(session)) or public_key
+        public = _readable_public_key(name, session, place.key(session)) or public_key
     if public is None:
         message = f"{name}: the token holds no public key beside this one"
         raise PkiError(message, hint="name the certificate too, or put the public key into the token")
@@ -78,7 +78,7 @@ class _Place:
 
     name: str
     uri: TokenUri
-    modules: Sequence[str]
+    module: str
     password: bytes | None = field(repr=False)
     access: KeyAccess = field(repr=False)
     _pin: str | None = field(default=None, repr=False)
@@ -112,19 +112,18 @@ class _Place:
         raise SettingsError(message, hint="correct object= or id=, or name another token")
 
     def _token(self) -> pkcs11.Token:
-        """The one token that the URI names, in the first module that has it."""
-        seen: list[pkcs11.Token] = []
-        for module in self.modules:
-            tokens = _tokens(module)
-            found = [token for token in tokens if _fits(self.uri, token)]
-            if len(found) == 1:
-                return found[0]
-            if found:
-                message = f"{self.name} fits {len(found)} tokens: {_listed(map(_token_uri, found))}"
-                raise SettingsError(message, hint="name one of them, by token= and serial=")
-            seen += tokens
-        there = f"{', '.join(self.modules)}: {_listed(map(_token_uri, seen))}"
-        message = f"{self.name}: there is no such token; seen through {there}"
+        """The one token that the URI names."""
+        tokens = _tokens(self.module)
+        found = [token for token in tokens if _fits(self.uri, token)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            message = f"{self.name} fits {len(found)} tokens: {_listed(map(_token_uri, found))}"
+            raise SettingsError(message, hint="name one of them, by token= and serial=")
+        message = (
+            f"{self.name}: there is no such token; through {self.module} are seen: "
+            f"{_listed(map(_token_uri, tokens))}"
+        )
         raise SettingsError(message, hint="plug it in, or correct token=, or name its module by module-path=")
 
     def _pin_of(self, token: pkcs11.Token) -> str:
@@ -160,15 +159,15 @@ def _said(name: str) -> Iterator[None]:
         raise PkiError(message, hint="check that it is plugged in, then repeat") from failure
 
 
-def _modules(uri: TokenUri, access: KeyAccess) -> Sequence[str]:
-    """The modules to look through: what the URI names, else what is there of those that are known."""
+def _module(uri: TokenUri, access: KeyAccess) -> str:
+    """The module that the URI names, or else the first of the known ones that is there."""
     if uri.module_path is not None:
         if not access.may_run:
             message = "pkcs11: a module-path runs a program, and where this URI stands none may be named"
             raise SettingsError(message, hint="name the key on the command line")
-        return (uri.module_path,)
+        return uri.module_path
     known = access.modules or MODULES
-    if found := [path for path in known if Path(path).is_file()]:
+    if found := next((path for path in known if Path(path).is_file()), None):
         return found
     message = f"no PKCS #11 module is there; tried were {', '.join(known)}"
     raise SettingsError(message, hint="name the token's own: module-path= in the URI, or IOTC_PKCS11_MODULE")
@@ -197,6 +196,14 @@ def _fits(uri: TokenUri, token: pkcs11.Token) -> bool:
     found = (token.label, _serial(token), token.manufacturer_id, token.model, token.slot.slot_id)
     wanted = (uri.token, uri.serial, uri.manufacturer, uri.model, uri.slot_id)
     return all(asked in (None, there) for asked, there in zip(wanted, found, strict=True))
+
+
+def _readable_public_key(name: str, session: pkcs11.Session, key: Any) -> PublicKeyTypes | None:
+    try:
+        return _public_key(session, key)
+    except ValueError as failure:
+        message = f"{name}: the public key beside it is broken"
+        raise PkiError(message, hint="put the right one into the token") from failure
 
 
 def _public_key(session: pkcs11.Session, key: Any) -> PublicKeyTypes | None:

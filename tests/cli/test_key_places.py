@@ -369,3 +369,14 @@ def test_a_connection_takes_no_key_from_a_token(token: Token, world: Environment
     root(token, tmp_path)
     line = f"device connect plant7 --cert plant7_cert.pem --key {shlex.quote(token.uri('p256'))} --id-scope x"
     assert "needs the device's key in a file" in refused(line, tmp_path, world)
+
+
+def test_a_vault_that_is_not_there_is_said_in_good_time(
+    token: Token, world: Environment, emulator: Emulator, tmp_path: Path
+) -> None:
+    # No vault may have such a name, so there is none, with a network and without.
+    root(token, tmp_path)
+    key = "https://no--such--vault.vault.azure.net/keys/root"
+    said = refused(f"group create {GROUP} --root plant7_cert.pem --root-key {key}", tmp_path, world)
+    assert f"{key}: the vault cannot be reached" in said
+    assert emulator.control.requests == ()

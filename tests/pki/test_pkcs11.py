@@ -200,11 +200,11 @@ def test_a_pin_in_the_uri_is_refused_and_not_repeated(token: Token, access: KeyA
     [
         (
             "pkcs11:token=plant;object=nobody",
-            "no such private key; it holds object=curve;id=%08, object=lonely",
+            "no such private key; it holds object=broken;id=%0A, object=curve;id=%08, ",
         ),
         ("pkcs11:token=plant;object=p256;id=%02", "no such private key"),
         ("pkcs11:token=plant;object=twin", "names 2 private keys: object=twin;id=%05, object=twin;id=%06"),
-        ("pkcs11:token=elsewhere;object=p256", "no such token; seen through .*token=plant;serial="),
+        ("pkcs11:token=elsewhere;object=p256", "no such token; through .* are seen: .*token=plant;serial="),
         ("pkcs11:token=double;object=p256", "fits 2 tokens: token=double;serial="),
         ("pkcs11:token=plant;serial=00;object=p256", "no such token"),
         ("pkcs11:token=plant;slot-id=1;object=p256", "no such token"),
@@ -275,6 +275,11 @@ def test_a_public_key_that_lies_beside_another_private_one_is_found_out(
 ) -> None:
     with pytest.raises(KeyMismatch, match="the signature is not by the key"):
         opened("mixed")
+
+
+def test_a_broken_public_key_is_refused(opened: Callable[..., SigningKey]) -> None:
+    with pytest.raises(PkiError, match="the public key beside it is broken"):
+        opened("broken")
 
 
 def test_a_key_on_another_curve_is_refused(opened: Callable[..., SigningKey]) -> None:
