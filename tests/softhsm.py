@@ -65,7 +65,7 @@ class Token:
         self.keys.setdefault(label, key)
 
     def add_public(self, label: str, number: str, key: SigningKey, more: str = "") -> None:
-        """Put the public half of an EC key beside whatever has that id; `more` are attributes, as code."""
+        """Put the public half of an EC key beside whatever has that id; `more` are attributes."""
         der = key.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
@@ -74,7 +74,8 @@ class Token:
             f"with pkcs11.lib({self.module!r}).get_token(token_label={self.label!r}).open(rw=True, "
             f"user_pin={PIN!r}) as s:\n"
             f"    s.create_object({{**decode_ec_public_key(bytes.fromhex({der.hex()!r})), "
-            f"Attribute.TOKEN: True, Attribute.LABEL: {label!r}, Attribute.ID: bytes.fromhex({number!r}), {more}}})"
+            f"Attribute.TOKEN: True, Attribute.LABEL: {label!r}, "
+            f"Attribute.ID: bytes.fromhex({number!r}), {more}}})"
         )
         subprocess.run([sys.executable, "-c", program], env={**os.environ, **self.environment}, check=True)
 
