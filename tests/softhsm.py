@@ -69,13 +69,27 @@ class Token:
         der = key.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        program = (
-            "import pkcs11; from pkcs11 import Attribute; from pkcs11.util.ec import decode_ec_public_key\n"
-            f"with pkcs11.lib({self.module!r}).get_token(token_label={self.label!r}).open(rw=True, "
-            f"user_pin={PIN!r}) as s:\n"
-            f"    s.create_object({{**decode_ec_public_key(bytes.fromhex({der.hex()!r})), "
+        self.do(
+            f"session.create_object({{**decode_ec_public_key(bytes.fromhex({der.hex()!r})), "
             f"Attribute.TOKEN: True, Attribute.LABEL: {label!r}, "
             f"Attribute.ID: bytes.fromhex({number!r}), {more}}})"
+        )
+
+    def generate_guarded(self, label: str, number: str) -> None:
+        """A key made in the token that wants the PIN again for each signature, as those of PIV cards do."""
+        self.do(
+            "curve = {Attribute.EC_PARAMS: bytes.fromhex('06082a8648ce3d030107')}\n"
+            "session.create_domain_parameters(pkcs11.KeyType.EC, curve, local=True).generate_keypair("
+            f"label={label!r}, id=bytes.fromhex({number!r}), store=True, "
+            "private_template={Attribute.ALWAYS_AUTHENTICATE: True})"
+        )
+
+    def do(self, statements: str) -> None:
+        """Have python-pkcs11 do it in another process: SoftHSM reads its settings once in each."""
+        program = (
+            "import pkcs11\nfrom pkcs11 import Attribute\nfrom pkcs11.util.ec import decode_ec_public_key\n"
+            f"token = pkcs11.lib({self.module!r}).get_token(token_label={self.label!r})\n"
+            f"session = token.open(rw=True, user_pin={PIN!r})\n{statements}\nsession.close()"
         )
         subprocess.run([sys.executable, "-c", program], env={**os.environ, **self.environment}, check=True)
 
@@ -122,6 +136,7 @@ def stocked_token(folder: Path) -> Token:
     token.add_public("mixed", "07", new_key())
     token.add("broken", "0a", new_key(), "--no-public-key")
     token.add_public("broken", "0a", new_key(), more="Attribute.EC_POINT: b'\\x04\\x41' + b'\\x04' * 65")
+    token.generate_guarded("guarded", "0b")
     token.add("curve", "08", ec.generate_private_key(ec.SECP521R1()))
     token.add("root; 7/ü", "09ff", new_key())
     token.another("double")

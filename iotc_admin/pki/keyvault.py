@@ -93,7 +93,8 @@ class _Vault:
             yield
         except HttpResponseError as failure:
             status = failure.status_code or HTTPStatus.UNAUTHORIZED
-            message = f"{self.where}: {_words(status, key)}: {_short(failure)}"
+            what = _words(status, key) if failure.status_code else "Entra ID gives no token"
+            message = f"{self.where}: {what}: {_short(failure)}"
             hint = _HINTS.get(status, "repeat; if it stays, look at the vault in Azure's portal")
             raise (SettingsError if status in _SETTINGS else PkiError)(message, hint=hint) from None
         except AzureError as failure:

@@ -86,7 +86,10 @@ class _Place:
     def sign(self, algorithm: Algorithm, message: bytes) -> bytes:
         """A signature made in the token."""
         with self.session() as session:
-            return _sign(self.key(session), algorithm, message)
+            key = self.key(session)
+            # Some keys want the PIN again for each signature, as those of PIV cards do.
+            guarded = any(_told([key], Attribute.ALWAYS_AUTHENTICATE) or ())
+            return _sign(key, algorithm, message, self._pin if guarded else None)
 
     @contextmanager
     def session(self) -> Iterator[pkcs11.Session]:
@@ -249,14 +252,14 @@ def _point(curve: ec.EllipticCurve, told: bytes) -> bytes:
     return told[-length:]
 
 
-def _sign(key: Any, algorithm: Algorithm, message: bytes) -> bytes:
+def _sign(key: Any, algorithm: Algorithm, message: bytes, pin: str | None) -> bytes:
     hashed = digest(algorithm, message)
     if algorithm is not Algorithm.RS256:
-        return der(key.sign(hashed, mechanism=Mechanism.ECDSA))
+        return der(key.sign(hashed, mechanism=Mechanism.ECDSA, pin=pin))
     try:
-        signature: bytes = key.sign(message, mechanism=Mechanism.SHA256_RSA_PKCS)
+        signature: bytes = key.sign(message, mechanism=Mechanism.SHA256_RSA_PKCS, pin=pin)
     except exceptions.MechanismInvalid:
-        signature = key.sign(_SHA256_INFO + hashed, mechanism=Mechanism.RSA_PKCS)
+        signature = key.sign(_SHA256_INFO + hashed, mechanism=Mechanism.RSA_PKCS, pin=pin)
     return signature
 
 

@@ -290,7 +290,7 @@ def test_nobody_to_ask_as_is_said(vault: Vault) -> None:
         def get_token(self, *_: str, **__: Any) -> AccessToken:
             raise CredentialUnavailableError("nobody is logged in")
 
-    with pytest.raises(SettingsError, match="nobody is logged in") as caught:
+    with pytest.raises(SettingsError, match="Entra ID gives no token: nobody is logged in") as caught:
         open_key(url("root"), access=KeyAccess(credential=Nobody(), transport=vault.transport))
     assert "az login" in caught.value.hint
 

@@ -108,6 +108,13 @@ def test_nothing_but_signatures_is_to_be_had(
     assert [file.name for file in written] == ["plant_cert.pem", "plant_fullchain.pem"]
 
 
+def test_a_key_that_wants_the_pin_for_each_signature_gets_it(
+    opened: Callable[..., SigningKey], now: datetime
+) -> None:
+    ca = CertificateAuthority.create("plant", now=now, key=opened("guarded"))
+    assert ca.prove("C0DE", now=now)
+
+
 def test_only_the_algorithm_that_goes_with_the_key_is_used(opened: Callable[..., SigningKey]) -> None:
     elliptic, other = opened("p256"), opened("rsa")
     assert isinstance(elliptic, ec.EllipticCurvePrivateKey)
