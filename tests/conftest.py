@@ -14,6 +14,8 @@ from iotc_admin.client._application import utc_now
 from iotc_admin.emulator import Emulator
 from iotc_admin.emulator.exchange import Request
 
+from .softhsm import Token, stocked_token
+
 
 class InProcess(httpx.BaseTransport):
     """The wire, ending in the emulator without a socket. `before` and `after` see each request pass."""
@@ -90,3 +92,13 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     opened = Ledger(tmp_path / "ledger.db")
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Token]:
+    """A token with keys of each kind. SoftHSM reads its settings once in a process, so they stay."""
+    stocked = stocked_token(tmp_path_factory.mktemp("token"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in stocked.environment.items():
+            patch.setenv(name, value)
+        yield stocked

@@ -8,6 +8,7 @@ import pytest
 
 from iotc_admin.emulator import Emulator
 
+from .outside import needed
 from .transcript import by_form, perform, steps
 
 FILES = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
@@ -29,11 +30,14 @@ def environment_of(emulator: Emulator, folder: Path) -> dict[str, str]:
 def play(text: str, folder: Path) -> None:
     """Perform a transcript against an emulator of its own; each command must say what it is to say."""
     with Emulator(retry_after=1) as emulator:
-        environment = environment_of(emulator, folder)
+        environment = {**environment_of(emulator, folder), "SOFTHSM2_CONF": str(folder / "softhsm2.conf")}
         for step in steps(text):
             assert by_form(perform(step.command, folder, environment)) == by_form(step.said), step.command
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_the_session_is_true(file: Path, tmp_path: Path) -> None:
-    play(file.read_text(encoding="utf-8"), tmp_path)
+    text = file.read_text(encoding="utf-8")
+    for program in {"softhsm2-util"} & set(text.split()):
+        needed(program)
+    play(text, tmp_path)

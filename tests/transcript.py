@@ -19,7 +19,7 @@ FORMS = [
     (r"\b[0-9A-F]{64}\b", "SHA256"),
     (r"\b[0-9A-F]{48}\b", "CODE"),
     (r"\b[0-9A-F]{40}\b", "THUMBPRINT"),
-    (r"\b[0-9A-F]{8}\.\.", "SHORT"),
+    (r"\b([0-9A-F]{8}){1,2}\.\.", "SHORT"),
     (r"\b[0-9A-F]{4}\.\.[0-9A-F]{4}\b", "SHORT"),
     (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "REQUEST"),
     (r"\b2[01]\d\d-\d\d-\d\d(T\d\d:\d\d:\d\dZ| \d\d:\d\d)?", "DATE"),

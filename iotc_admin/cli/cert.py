@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypedDict
 
 import typer
 
-from iotc_admin.cli.keyfiles import KeyPasswordFile, epilog, load_authority, password
+from iotc_admin.cli.keyfiles import KEY_HELP, KeyPasswordFile, epilog, load_authority, load_key, password
 from iotc_admin.cli.settings import Session
 from iotc_admin.cli.views import certificate_document, certificate_lines
 
@@ -19,19 +19,13 @@ if TYPE_CHECKING:
 
     from iotc_admin.pki.checks import Finding
     from iotc_admin.pki.identity import DeviceIdentity
-    from iotc_admin.pki.keys import KeyKind
+    from iotc_admin.pki.keys import SigningKey
 
 app = typer.Typer(rich_markup_mode=None)
 
-
-class Kind(StrEnum):
-    """Kinds of key, spelt here because cryptography is too slow to load for `--help`."""
-
-    ec_p256 = "ec-p256"
-    ec_p384 = "ec-p384"
-    rsa_2048 = "rsa-2048"
-    rsa_3072 = "rsa-3072"
-    rsa_4096 = "rsa-4096"
+# Spelt here because cryptography is too slow to load for `--help`.
+KINDS: Final = ("ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "rsa-4096")
+DEFAULT_KIND: Final = KINDS[0]
 
 
 class Passwords(TypedDict):
@@ -47,19 +41,26 @@ class Role(StrEnum):
 
 
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.")]
-KindOption = Annotated[Kind, typer.Option("--key", help="The kind of key to make.")]
+NewKey = Annotated[
+    str,
+    typer.Option(
+        "--key",
+        metavar=f"{'|'.join(KINDS)}|URI",
+        help="The kind of key to make, or where one is: pkcs11:..., https://VAULT.vault.azure.net/keys/...",
+    ),
+]
 Days = Annotated[int, typer.Option("--days", min=1, max=36500, help="How long it is valid.")]
 OptionalDays = Annotated[
     int | None,
     typer.Option("--days", min=1, max=36500, help="How long it is valid; by default never past its issuer."),
 ]
 Issuer = Annotated[str, typer.Option("--issuer", metavar="CERT", help="The CA certificate that signs.")]
-IssuerKey = Annotated[
-    str | None, typer.Option("--issuer-key", metavar="KEY", help="Its key, if not found beside it.")
-]
+IssuerKey = Annotated[str | None, typer.Option("--issuer-key", metavar="KEY", help=KEY_HELP)]
 NewKeyPasswordFile = Annotated[
     str | None,
-    typer.Option("--new-key-password-file", metavar="FILE", help="Write the new key encrypted under it."),
+    typer.Option(
+        "--new-key-password-file", metavar="FILE", help="Write the new key encrypted under it; or its PIN."
+    ),
 ]
 Pfx = Annotated[bool, typer.Option("--pfx", help="Write NAME.pfx too; needs --pfx-password-file.")]
 PfxPasswordFile = Annotated[
@@ -77,23 +78,32 @@ def root(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The common name; it names the files too.")],
     out: Out = Path(),
     days: Days = 3650,
-    key: KindOption = Kind.ec_p256,
+    key: NewKey = DEFAULT_KIND,
     path_length: PathLength = None,
     key_password_file: Annotated[
         str | None,
-        typer.Option("--key-password-file", metavar="FILE", help="Write the key encrypted under it."),
+        typer.Option(
+            "--key-password-file", metavar="FILE", help="Write the key encrypted under it; or a token's PIN."
+        ),
     ] = None,
     pfx: Pfx = False,
     pfx_password_file: PfxPasswordFile = None,
 ) -> None:
-    """Make a root CA: NAME_cert.pem, NAME_key.pem (0600) and NAME_fullchain.pem. Never writes over a file."""
+    """Make a root CA: NAME_cert.pem, NAME_key.pem (0600) and NAME_fullchain.pem. Never writes over a file.
+
+    A key that is elsewhere stays there: no NAME_key.pem.
+    """
     session = Session.begin(ctx.command_path, ctx.obj)
     passwords = _passwords(key_password_file, pfx, pfx_password_file)
     from iotc_admin.pki.authority import CertificateAuthority
     from iotc_admin.pki.store import save_authority
 
     authority = CertificateAuthority.create(
-        name, now=session.started, lifetime=timedelta(days=days), kind=_kind(key), path_length=path_length
+        name,
+        now=session.started,
+        lifetime=timedelta(days=days),
+        key=new_key(session, key, key_password_file),
+        path_length=path_length,
     )
     keep(session, authority.certificate, lambda: save_authority(out, name, authority, **passwords))
 
@@ -111,7 +121,7 @@ def intermediate(
     issuer_key: IssuerKey = None,
     out: Out = Path(),
     days: OptionalDays = None,
-    key: KindOption = Kind.ec_p256,
+    key: NewKey = DEFAULT_KIND,
     path_length: PathLength = None,
     key_password_file: KeyPasswordFile = None,
     new_key_password_file: NewKeyPasswordFile = None,
@@ -123,8 +133,12 @@ def intermediate(
     passwords = _passwords(new_key_password_file, pfx, pfx_password_file)
     from iotc_admin.pki.store import save_authority
 
-    authority = load_authority(issuer, issuer_key, key_password_file).issue_intermediate(
-        name, now=session.started, lifetime=_lifetime(days), kind=_kind(key), path_length=path_length
+    authority = load_authority(session, issuer, issuer_key, key_password_file).issue_intermediate(
+        name,
+        now=session.started,
+        lifetime=_lifetime(days),
+        key=new_key(session, key, new_key_password_file),
+        path_length=path_length,
     )
     keep(session, authority.certificate, lambda: save_authority(out, name, authority, **passwords))
 
@@ -143,7 +157,7 @@ def device(
     issuer_key: IssuerKey = None,
     out: Out = Path(),
     days: OptionalDays = None,
-    key: KindOption = Kind.ec_p256,
+    key: NewKey = DEFAULT_KIND,
     key_password_file: KeyPasswordFile = None,
     new_key_password_file: NewKeyPasswordFile = None,
     pfx: Pfx = False,
@@ -161,7 +175,8 @@ def device(
     passwords = _passwords(own_password, pfx, pfx_password_file)
     from iotc_admin.pki.store import save_identity
 
-    identity = _identity(session, device_id, issuer, issuer_key, key_password_file, _lifetime(days), key)
+    own_key = new_key(session, key, own_password)
+    identity = _identity(session, device_id, issuer, issuer_key, key_password_file, _lifetime(days), own_key)
     keep(session, identity.certificate, lambda: save_identity(out, device_id, identity, **passwords))
 
 
@@ -185,7 +200,7 @@ def sign(
     from iotc_admin.pki.store import load_request, save_certificate
 
     request = load_request(csr)
-    authority = load_authority(issuer, issuer_key, key_password_file)
+    authority = load_authority(session, issuer, issuer_key, key_password_file)
     certificate = authority.sign_request(request, now=session.started, lifetime=_lifetime(days))
     chain = (authority.certificate, *authority.chain)
     name = common_name(certificate) or ""
@@ -210,7 +225,7 @@ def verification(
     from iotc_admin.pki.pem import certificate_pem
     from iotc_admin.pki.store import replace_file
 
-    proof = load_authority(issuer, issuer_key, key_password_file).prove(code, now=session.started)
+    proof = load_authority(session, issuer, issuer_key, key_password_file).prove(code, now=session.started)
     file = out / "verification_cert.pem"
     # Codes are used once, and so are their answers: the last one is the only one that counts.
     keep(session, proof, lambda: [replace_file(file, certificate_pem(proof))])
@@ -289,15 +304,15 @@ def _identity(
     issuer_key: str | None,
     key_password_file: str | None,
     lifetime: timedelta | None,
-    kind: Kind,
+    key: SigningKey,
 ) -> DeviceIdentity:
     from iotc_admin.pki.identity import DeviceIdentity
 
     if issuer is not None:
-        authority = load_authority(issuer, issuer_key, key_password_file)
-        return authority.issue(device_id, now=session.started, lifetime=lifetime, kind=_kind(kind))
+        authority = load_authority(session, issuer, issuer_key, key_password_file)
+        return authority.issue(device_id, now=session.started, lifetime=lifetime, key=key)
     return DeviceIdentity.self_signed(
-        device_id, now=session.started, lifetime=lifetime or timedelta(days=365), kind=_kind(kind)
+        device_id, now=session.started, lifetime=lifetime or timedelta(days=365), key=key
     )
 
 
@@ -330,10 +345,16 @@ def _passwords(key: str | None, pfx: bool, pfx_password_file: str | None) -> Pas
     return Passwords(key_password=password(key), pfx_password=password(pfx_password_file))
 
 
-def _kind(kind: Kind) -> KeyKind:
-    from iotc_admin.pki.keys import KeyKind
+def new_key(session: Session, wanted: str, password_file: str | None) -> SigningKey:
+    """A key of this kind, or the one that the URI names. Wrong usage if it is neither."""
+    from iotc_admin.pki import keys
 
-    return KeyKind(kind.value)
+    if wanted in KINDS:
+        return keys.new_key(keys.KeyKind(wanted))
+    if keys.in_file(wanted):
+        message = f"{wanted!r} is none of {', '.join(KINDS)}, nor a pkcs11: or https: URI"
+        raise typer.BadParameter(message, param_hint="'--key'")
+    return load_key(session, wanted, password_file)
 
 
 def _lifetime(days: int | None) -> timedelta | None:

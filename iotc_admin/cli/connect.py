@@ -111,7 +111,11 @@ def _message(ctx: typer.Context, text: str | None) -> dict[str, Any] | None:
 def _identity(device_id: str, cert: str, key: str | None, key_password_file: str | None) -> DeviceIdentity:
     from iotc_admin.pki.description import common_name, names_device
     from iotc_admin.pki.identity import DeviceIdentity
+    from iotc_admin.pki.keys import in_file
 
+    if key is not None and not in_file(key):
+        message = f"{key.partition('?')[0]}: a connection needs the device's key in a file"
+        raise NotAllowedHere(message, hint="use a key from a file, or connect on the device itself")
     identity = DeviceIdentity.load(cert, key, password=password(key_password_file))
     name = common_name(identity.certificate)
     # DPS ignores case in registration ids, so it is left to decide.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from iotc_admin.cli.cert import Issuer, IssuerKey, Kind, KindOption, OptionalDays, Out, keep
+from iotc_admin.cli.cert import DEFAULT_KIND, Issuer, IssuerKey, NewKey, OptionalDays, Out, keep, new_key
 from iotc_admin.cli.edge_views import finding_document, finding_lines, written
 from iotc_admin.cli.idscope import id_scope_of
 from iotc_admin.cli.keyfiles import KeyPasswordFile, epilog, load_authority
@@ -193,7 +193,7 @@ def ca(
     ] = Release.r1_2,
     out: Out = Path(),
     days: OptionalDays = None,
-    key: KindOption = Kind.ec_p256,
+    key: NewKey = DEFAULT_KIND,
     key_password_file: KeyPasswordFile = None,
 ) -> None:
     """Make the CA that signs the certificates of a device's modules, with a key of its own.
@@ -202,18 +202,17 @@ def ca(
     Valid for 365 days by default.
     """
     session = Session.begin(ctx.command_path, ctx.obj)
-    from iotc_admin.pki.keys import KeyKind
     from iotc_admin.pki.store import save_authority
     from iotc_admin.workflows.edge.authority import edge_ca_name, issue_edge_ca
     from iotc_admin.workflows.edge.format import Format
 
     made = issue_edge_ca(
-        load_authority(issuer, issuer_key, key_password_file),
+        load_authority(session, issuer, issuer_key, key_password_file),
         device_id,
         now=session.started,
         target=Format.YAML if target is Release.r1_1 else Format.TOML,
         lifetime=None if days is None else timedelta(days=days),
-        kind=KeyKind(key.value),
+        key=new_key(session, key, None),
     )
     keep(session, made.certificate, lambda: save_authority(out, edge_ca_name(device_id), made))
 

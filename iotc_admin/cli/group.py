@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from iotc_admin.cli.doing import WAITS, begin, ended, telling
-from iotc_admin.cli.keyfiles import KeyPasswordFile, epilog, load_authority
+from iotc_admin.cli.keyfiles import KEY_HELP, KeyPasswordFile, epilog, load_authority, load_key
 from iotc_admin.cli.output import ask
 from iotc_admin.cli.settings import Session
 from iotc_admin.cli.views import group_cells, group_document, group_lines
@@ -54,9 +54,7 @@ def create(
     ctx: typer.Context,
     name: Name,
     root: Annotated[str, typer.Option(metavar="CERT", help="The CA certificate for the primary slot.")],
-    root_key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Its key, if it is not found beside it.")
-    ] = None,
+    root_key: Annotated[str | None, typer.Option(metavar="KEY", help=KEY_HELP)] = None,
     secondary: Annotated[
         str | None, typer.Option(metavar="CERT", help="A CA certificate for the secondary slot.")
     ] = None,
@@ -112,7 +110,7 @@ def set_cert(
     name: Name,
     slot: SlotOption,
     cert: Annotated[str, typer.Option(metavar="CERT", help="The CA certificate.")],
-    key: Annotated[str | None, typer.Option(metavar="KEY", help="Its key, if not found beside it.")] = None,
+    key: Annotated[str | None, typer.Option(metavar="KEY", help=KEY_HELP)] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Take the place of another certificate; asks first.")
     ] = False,
@@ -271,7 +269,7 @@ def verify(
     name: Name,
     slot: SlotOption,
     key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="The CA's key: the proof is made here.")
+        str | None, typer.Option(metavar="KEY", help="The CA's key, as in create: the proof is made here.")
     ] = None,
     verification_cert: Annotated[
         str | None, typer.Option(metavar="CERT", help="A proof that was signed elsewhere.")
@@ -289,16 +287,16 @@ def verify(
 
 
 def _verify_here(session: Session, name: str, slot: Slot, key: str, key_password_file: str | None) -> None:
-    from iotc_admin.cli.keyfiles import password
     from iotc_admin.pki.authority import CertificateAuthority
     from iotc_admin.pki.bundle import certificate_beside_key
-    from iotc_admin.pki.keys import open_key
+    from iotc_admin.pki.keys import tells_public_key
     from iotc_admin.pki.pem import read_certificate
     from iotc_admin.workflows.apply import Hands, apply
     from iotc_admin.workflows.groups import filled, plan_proof
 
-    signing_key = open_key(key, password=password(key_password_file))
-    beside = certificate_beside_key(key, signing_key)
+    # Opened before anything is asked, unless the certificate must be known for it.
+    signing_key = load_key(session, key, key_password_file) if tells_public_key(key) else None
+    beside = certificate_beside_key(key, signing_key) if signing_key else None
     run = session.run()
     with session.client() as client:
         view = filled(client, name, slot)
@@ -306,6 +304,7 @@ def _verify_here(session: Session, name: str, slot: Slot, key: str, key_password
         if beside is None and entry is None:
             raise _unknown(name, slot, view)
         certificate = beside or read_certificate(cast("Entry", entry).pem.encode())
+        signing_key = signing_key or load_key(session, key, key_password_file, certificate)
         authority = CertificateAuthority(certificate, signing_key)
         plan = plan_proof(client, name, slot, view, authority)
         if not begin(session, plan):
@@ -398,7 +397,7 @@ def load_authorities(
     found = {}
     for slot, certificate, key, password_file in named:
         if certificate is not None:
-            found[slot_of(slot)] = authority = load_authority(certificate, key, password_file)
+            found[slot_of(slot)] = authority = load_authority(session, certificate, key, password_file)
             if not session.dry_run:
                 run.saw(authority.certificate, file=certificate)
             for finding in lint(authority.certificate, role="root", now=session.started):

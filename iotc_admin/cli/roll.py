@@ -12,7 +12,7 @@ from iotc_admin.cli import rollover
 from iotc_admin.cli.device_state import report_device
 from iotc_admin.cli.doing import begin, telling
 from iotc_admin.cli.group import SlotName, load_authorities, report_group, slot_of
-from iotc_admin.cli.keyfiles import KeyPasswordFile, epilog, password
+from iotc_admin.cli.keyfiles import KEY_HELP, KeyPasswordFile, epilog, password
 from iotc_admin.cli.output import ask
 from iotc_admin.cli.settings import Session
 
@@ -52,7 +52,7 @@ def roll(
     device: Annotated[str | None, typer.Option(metavar="ID", help="A device instead of a group.")] = None,
     slot: Annotated[SlotName | None, typer.Option(help="Which slot gets the new certificate.")] = None,
     cert: Annotated[str | None, typer.Option(metavar="NEW", help="The new certificate.")] = None,
-    key: Annotated[str | None, typer.Option(metavar="KEY", help="Its key, if not found beside it.")] = None,
+    key: Annotated[str | None, typer.Option(metavar="KEY", help=KEY_HELP)] = None,
     reason: Annotated[
         Why, typer.Option(help="In a breach even the last verified certificate goes.")
     ] = Why.expiry,
@@ -130,7 +130,8 @@ def _authority(
     if not device:
         return load_authorities(session, run, named)[slot_of(slot)]
     if key is not None:
-        certificate = DeviceIdentity.load(cert, key, password=password(password_file)).certificate
+        secret = password(password_file)
+        certificate = DeviceIdentity.load(cert, key, password=secret, access=session.key_access()).certificate
     else:
         certificate = load_certificates(cert)[0]
     if not session.dry_run:

@@ -10,7 +10,7 @@ import typer
 from iotc_admin.cli.doing import WAITS, begin, telling
 from iotc_admin.cli.group import SlotName, load_authorities, next_step, slot_of
 from iotc_admin.cli.idfile import read_ids
-from iotc_admin.cli.keyfiles import KeyPasswordFile, epilog
+from iotc_admin.cli.keyfiles import KEY_HELP, KeyPasswordFile, epilog
 from iotc_admin.cli.output import ask
 from iotc_admin.cli.rollover_views import (
     next_command,
@@ -37,7 +37,7 @@ SlotWanted = Annotated[
     SlotName | None,
     typer.Option("--slot", help="Which slot gets it (default: the free or unused one)."),
 ]
-Key = Annotated[str | None, typer.Option("--key", metavar="KEY", help="Its key, if not found beside it.")]
+Key = Annotated[str | None, typer.Option("--key", metavar="KEY", help=KEY_HELP)]
 Reconnect = Annotated[
     str, typer.Option("--reconnect", metavar="SPAN", help="Within this time every device comes back.")
 ]
@@ -182,7 +182,7 @@ def resume(
             return
         require_unchanged(progress)
         if progress.state in (State.PREPARED, State.STAGED):
-            _carry_on(session, client, run, _again(progress, run.ledger, key, key_password_file))
+            _carry_on(session, client, run, _again(session, progress, run.ledger, key, key_password_file))
             return
         if not session.dry_run:
             progress = note_progress(progress, _scribe(session, client, run))
@@ -312,9 +312,11 @@ def _start(
     return wanted
 
 
-def _again(progress: Progress, ledger: Ledger, key: str | None, password_file: str | None) -> Start:
+def _again(
+    session: Session, progress: Progress, ledger: Ledger, key: str | None, password_file: str | None
+) -> Start:
     """The start of an open roll, by what the ledger remembers of its certificate."""
-    from iotc_admin.cli.keyfiles import load_authority
+    from iotc_admin.cli.keyfiles import load_authority, load_key
     from iotc_admin.pki.authority import CertificateAuthority
     from iotc_admin.pki.pem import read_certificate
     from iotc_admin.workflows.rollover.start import Start
@@ -324,11 +326,13 @@ def _again(progress: Progress, ledger: Ledger, key: str | None, password_file: s
         message = f"the ledger does not hold the new CA, {progress.roll.new}"
         raise SettingsError(message, hint="iotc-admin ledger import CERT")
     certificate = read_certificate(entry.pem.encode())
-    files = [seen.file for seen in entry.sightings if seen.file]
-    authority = CertificateAuthority(certificate, None)
+    # Only who runs this says where the key is, never the ledger: from there come files, looked at as such.
+    named = None if key is None else load_key(session, key, password_file, certificate)
+    authority = CertificateAuthority(certificate, named)
+    files = [seen.file for seen in entry.sightings if seen.file and key is None]
     for file in reversed(files):
         try:
-            found = load_authority(file, key, password_file)
+            found = load_authority(session, file, None, password_file)
         except SettingsError:
             continue
         if found.certificate == certificate:

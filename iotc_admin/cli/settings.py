@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import logging
 import os
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,17 +13,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from iotc_admin.cli.output import Output
+from iotc_admin.cli.output import Output, plain
 from iotc_admin.errors import SettingsError
 
 if TYPE_CHECKING:
     from iotc_admin.client.client import Client
     from iotc_admin.client.credentials import Credential
     from iotc_admin.ledger.ledger import Ledger, Run
+    from iotc_admin.pki.keys import KeyAccess
 
 _NAME: Final = "iotc-admin"
 _LONGEST_PORT: Final = 5
 _OUTPUTS: Final = ("table", "json")
+# What a signer has no business with.
+_SECRETS: Final = ("IOTC_API_TOKEN", "IOTC_PIN")
 _KEYS: Final = ("app", "ca_file", "token_file", "output", "ledger", "id_scope", "dps_host", "mqtt_port")
 
 
@@ -126,6 +130,17 @@ class Session:
 
         return opened(self._offset(opened))
 
+    def key_access(self) -> KeyAccess:
+        """How keys are reached that the command line names and that are in no file."""
+        from iotc_admin.pki.keys import KeyAccess
+
+        module = self.environment.get("IOTC_PKCS11_MODULE")
+        environment = {name: each for name, each in self.environment.items() if name not in _SECRETS}
+        _hush_azure()
+        return KeyAccess(
+            pin=self._pin, modules=(module,) if module else (), may_run=True, environment=environment
+        )
+
     def ledger(self) -> Ledger:
         """The ledger. Raises `SettingsError` when it cannot be used."""
         from iotc_admin.ledger.ledger import Ledger
@@ -166,13 +181,22 @@ class Session:
             next(client.roles.list(), None)
             return client.skew or timedelta()
 
+    def _pin(self, token: str) -> str | None:
+        """The PIN of a token; asked for at a terminal only."""
+        pin = self.environment.get("IOTC_PIN")
+        if pin or not all(stream and stream.isatty() for stream in (sys.stdin, sys.stderr)):
+            return pin
+        try:
+            return getpass.getpass(f"PIN of {plain(token)}: ", sys.stderr)
+        except EOFError:
+            return None
+
     def _credential(self) -> Credential:
         from iotc_admin.client.credentials import ApiToken, EntraToken
 
         text = self._token()
         if text is None:
-            # What azure-identity has to say comes as our own error; its own log is for its developers.
-            logging.getLogger("azure").addHandler(logging.NullHandler())
+            _hush_azure()
             return EntraToken()
         token = ApiToken(text)
         if warning := token.warning(datetime.now(UTC)):
@@ -239,6 +263,11 @@ def _profile(name: str) -> Mapping[str, Any]:
             message, hint=f"known are {', '.join(_KEYS)}; a token stands in a file of its own"
         )
     return dict(profiles[name])
+
+
+def _hush_azure() -> None:
+    # What Azure's libraries have to say comes as our own error; their log is for their developers.
+    logging.getLogger("azure").addHandler(logging.NullHandler())
 
 
 def _log_requests() -> None:

@@ -13,7 +13,7 @@ from iotc_admin.pki import bundle, pem, profiles, validity
 from iotc_admin.pki.chain import room_below, signed_by
 from iotc_admin.pki.description import common_name, is_ca
 from iotc_admin.pki.identity import DEVICE_LIFETIME, DeviceIdentity
-from iotc_admin.pki.keys import KeyKind, new_key, require_strong
+from iotc_admin.pki.keys import NO_ACCESS, KeyKind, new_key, require_strong
 from iotc_admin.pki.names import require_device_id, require_name
 from iotc_admin.pki.parsing import FAILURES, extension
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from iotc_admin.pki.keys import SigningKey, VerifyingKey
+    from iotc_admin.pki.keys import KeyAccess, SigningKey, VerifyingKey
     from iotc_admin.pki.profiles import Profile
 
 AUTHORITY_LIFETIME = timedelta(days=3650)
@@ -62,10 +62,18 @@ class CertificateAuthority:
 
     @classmethod
     def load(
-        cls, certificate_path: Path | str, key: str | None = None, *, password: bytes | None = None
+        cls,
+        certificate_path: Path | str,
+        key: str | None = None,
+        *,
+        password: bytes | None = None,
+        access: KeyAccess = NO_ACCESS,
     ) -> CertificateAuthority:
-        """From PEM, DER or PFX. `key` is a path or URI; without it, looked for in the file and beside it."""
-        found = bundle.find(certificate_path, key, password=password)
+        """From PEM, DER or PFX. `key` is a path or URI; without it, looked for in the file and beside it.
+
+        URIs are those of `keys.open_key`, reached by `access`.
+        """
+        found = bundle.find(certificate_path, key, password=password, access=access)
         return cls(found.certificate, found.key, found.chain)
 
     @property

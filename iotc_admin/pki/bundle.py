@@ -11,7 +11,7 @@ from iotc_admin.errors import KeyMismatch, PkiError
 from iotc_admin.pki import pem, store
 from iotc_admin.pki.chain import build_chain
 from iotc_admin.pki.containers import is_pfx
-from iotc_admin.pki.keys import open_key, same_key, spki_sha256
+from iotc_admin.pki.keys import NO_ACCESS, in_file, open_key, same_key, spki_sha256
 from iotc_admin.pki.parsing import public_key_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
-    from iotc_admin.pki.keys import SigningKey
+    from iotc_admin.pki.keys import KeyAccess, SigningKey
 
 _START = 16  # digits of a hash that people compare
 
@@ -34,11 +34,21 @@ class Bundle:
     chain: tuple[x509.Certificate, ...]
 
 
-def find(path: Path | str, key: str | None = None, *, password: bytes | None = None) -> Bundle:
+def find(
+    path: Path | str,
+    key: str | None = None,
+    *,
+    password: bytes | None = None,
+    access: KeyAccess = NO_ACCESS,
+) -> Bundle:
     """The certificate of `path`, its issuers, and its key: named, in the same file, or beside it."""
     path = Path(path)
     certificates = store.load_certificates(path, password)
-    signing_key = open_key(key, password=password) if key is not None else _key_near(path, password)
+    if key is None:
+        signing_key = _key_near(path, password)
+    else:
+        public_key = public_key_of(certificates[0])
+        signing_key = open_key(key, password=password, access=access, public_key=public_key)
     with store.naming(path):
         certificate = _pick(certificates, signing_key)
     chain = build_chain(certificate, [*certificates, *_full_chain_beside(path)])
@@ -65,9 +75,14 @@ def chain_file_beside(path: Path | str) -> Path | None:
     return _other_file(path, f"{_stem(path)}_fullchain.pem")
 
 
-def certificate_beside_key(path: Path | str, key: SigningKey) -> x509.Certificate | None:
-    """The certificate that belongs to a key: in the key's own file, or beside `X_key.pem` as `X_cert.pem`."""
-    path = Path(path)
+def certificate_beside_key(where: Path | str, key: SigningKey) -> x509.Certificate | None:
+    """The certificate that belongs to a key: in the key's own file, or beside `X_key.pem` as `X_cert.pem`.
+
+    None for a key that is in no file.
+    """
+    path = Path(where)
+    if not in_file(str(where)):
+        return None
     beside = path.with_name(f"{path.stem.removesuffix('_key')}_cert.pem")
     for file in (path, beside):
         if not file.is_file():

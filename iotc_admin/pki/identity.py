@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from iotc_admin.errors import PkiError
 from iotc_admin.pki import bundle, pem, profiles
 from iotc_admin.pki.description import common_name
-from iotc_admin.pki.keys import KeyKind, new_key, require_strong
+from iotc_admin.pki.keys import NO_ACCESS, KeyKind, new_key, require_strong
 from iotc_admin.pki.names import require_device_id
 from iotc_admin.pki.validity import lasting
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
-    from iotc_admin.pki.keys import SigningKey
+    from iotc_admin.pki.keys import KeyAccess, SigningKey
 
 DEVICE_LIFETIME = timedelta(days=365)
 
@@ -55,10 +55,15 @@ class DeviceIdentity:
 
     @classmethod
     def load(
-        cls, path: Path | str, key: str | None = None, *, password: bytes | None = None
+        cls,
+        path: Path | str,
+        key: str | None = None,
+        *,
+        password: bytes | None = None,
+        access: KeyAccess = NO_ACCESS,
     ) -> DeviceIdentity:
         """From a PEM, DER or PFX file; without `key` it is looked for in the same file and beside it."""
-        found = bundle.find(path, key, password=password)
+        found = bundle.find(path, key, password=password, access=access)
         return cls(found.certificate, found.key, found.chain)
 
     @property

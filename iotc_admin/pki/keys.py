@@ -1,11 +1,15 @@
-"""Hides where a signing key lives and what kinds there are."""
+"""Hides where a signing key lives and what kinds there are.
+
+A file, a token (PKCS #11), a vault (Azure Key Vault) or a command of the user's own: one interface for all.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -14,7 +18,7 @@ from iotc_admin.errors import NotAllowedHere, SettingsError
 from iotc_admin.pki import store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
@@ -92,21 +96,68 @@ def same_key(a_public: PublicKeyTypes, b_public: PublicKeyTypes) -> bool:
     return _spki(a_public) == _spki(b_public)
 
 
-def open_key(where: str, *, password: bytes | None = None) -> SigningKey:
-    """The key that `where` names: a path, or a scheme such as `pkcs11:` as soon as it is served."""
-    scheme = where.partition(":")[0].lower()
-    return _SOURCES.get(scheme, _from_file)(where, password)
+@dataclass(frozen=True, slots=True)
+class KeyAccess:
+    """What it takes to reach keys that are not in files. Nothing secret of it is shown.
+
+    `pin` is asked with a token's label when no password is given; of `modules`, files of PKCS #11, the first
+    that is there counts. `may_run` says that whoever runs this wrote the key's place, so it may name a
+    program: never set it for what stands in a file. `environment` is what such a program sees, `patience` how
+    many seconds it has. `credential` is azure-identity's, by default `DefaultAzureCredential`; `transport`
+    makes one of azure-core's, by default over HTTPS.
+    """
+
+    pin: Callable[[str], str | None] = field(default=lambda _: None, repr=False)
+    modules: Sequence[str] = ()
+    may_run: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    patience: float = 60.0
+    credential: Any = field(default=None, repr=False)
+    transport: Callable[[], Any] | None = field(default=None, repr=False)
 
 
-def _from_file(where: str, password: bytes | None) -> SigningKey:
-    return store.load_key(where, password)
+NO_ACCESS: Final = KeyAccess()
 
 
-def _not_served(place: str, where: str, password: bytes | None) -> SigningKey:  # noqa: ARG001
-    raise SettingsError(
-        f"{where.partition(':')[0]}: a key in {place} cannot be used by this version",
-        hint="give the path of a key file; a file of that very name is meant by ./NAME",
-    )
+def open_key(
+    where: str,
+    *,
+    password: bytes | None = None,
+    access: KeyAccess = NO_ACCESS,
+    public_key: PublicKeyTypes | None = None,
+) -> SigningKey:
+    """The key that `where` names: a path, `pkcs11:`, `https:` for a vault, or `exec:`.
+
+    `password` opens the file, or is the PIN of the token. `public_key`, of the certificate that the key is
+    for, serves places that cannot tell it. A key elsewhere is tried before it is given out. Raises
+    `SettingsError` or `PkiError`.
+    """
+    place = _ELSEWHERE.get(_scheme(where))
+    if place is None:
+        return store.load_key(where, password)
+    room, extra = place
+    try:
+        found: SigningKey = import_module(room).open_key(where, password, access, public_key)
+    except ModuleNotFoundError as missing:
+        if not missing.name or missing.name.startswith("iotc_admin"):
+            raise
+        message = f"{_scheme(where)}: needs a library that is not installed: {missing.name}"
+        raise SettingsError(message, hint=f"pip install 'iotc-admin[{extra}]'") from missing
+    return found
+
+
+def in_file(where: str) -> bool:
+    """Whether a key's place is a path."""
+    return _scheme(where) not in _ELSEWHERE
+
+
+def tells_public_key(where: str) -> bool:
+    """Whether the place knows the public key, too; a command does not."""
+    return _scheme(where) != "exec"
+
+
+def _scheme(where: str) -> str:
+    return where.partition(":")[0].lower()
 
 
 def _spki(public_key: PublicKeyTypes) -> bytes:
@@ -115,8 +166,9 @@ def _spki(public_key: PublicKeyTypes) -> bytes:
     )
 
 
-_SOURCES: dict[str, Callable[[str, bytes | None], SigningKey]] = {
-    "pkcs11": partial(_not_served, "a PKCS#11 token"),
-    "https": partial(_not_served, "Azure Key Vault"),
-    "exec": partial(_not_served, "an external signer"),
+# Where keys live besides files: the room that knows the place, and the extra that brings its library.
+_ELSEWHERE: Final = {
+    "pkcs11": ("iotc_admin.pki.pkcs11", "pkcs11"),
+    "https": ("iotc_admin.pki.keyvault", "keyvault"),
+    "exec": ("iotc_admin.pki.external", ""),
 }

@@ -33,15 +33,6 @@ def test_the_same_key_has_the_same_hash(rsa_key: rsa.RSAPrivateKey) -> None:
     assert len(spki_sha256(one)) == 64
 
 
-@pytest.mark.parametrize(
-    "where", ["pkcs11:token=plant", "https://v.vault.azure.net/keys/k", "exec:sign", "PKCS11:x"]
-)
-def test_sources_that_are_not_served_say_so(where: str) -> None:
-    with pytest.raises(SettingsError, match="cannot be used by this version") as caught:
-        open_key(where)
-    assert caught.value.hint
-
-
 @pytest.mark.parametrize("name", ["k.pem", "C:\\keys\\plant_key.pem", "az:01_key.pem"])
 def test_everything_else_is_a_path(tmp_path: Path, name: str) -> None:
     key = new_key()

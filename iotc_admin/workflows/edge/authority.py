@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from iotc_admin.pki.authority import CertificateAuthority
+    from iotc_admin.pki.keys import SigningKey
     from iotc_admin.workflows.edge.format import Format
 
 EDGE_CA_LIFETIME: Final = timedelta(days=365)
@@ -38,10 +39,12 @@ def issue_edge_ca(
     target: Format,
     lifetime: timedelta | None = None,
     kind: KeyKind = KeyKind.EC_P256,
+    key: SigningKey | None = None,
 ) -> CertificateAuthority:
     """A CA for a device's modules, for 365 days or until its issuer ends.
 
-    Its path length is what the runtime needs that reads `target`: 0, or 1 for the workload CA of 1.1.
+    `key` is its own, else a fresh one is made. Its path length is what the runtime needs that reads `target`:
+    0, or 1 for the workload CA of 1.1.
     Raises `NotAllowedHere` if the CAs above leave no room for it.
     """
     room = room_below((issuer.certificate, *issuer.chain))
@@ -62,6 +65,7 @@ def issue_edge_ca(
         now=now,
         lifetime=lifetime or default,
         kind=kind,
+        key=key,
         path_length=target.cas_below,
     )
 
