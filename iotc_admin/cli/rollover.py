@@ -178,7 +178,7 @@ def resume(
             _abort(session, client, run, progress, listed=adopted is not None)
             return
         if begun or progress.roll.over or progress.state is State.RETIRED:
-            _retire(session, client, run, progress, progress.roll.accepted)
+            _retire(session, client, run, progress, frozenset())
             return
         require_unchanged(progress)
         if progress.state in (State.PREPARED, State.STAGED):
@@ -237,6 +237,7 @@ def abort(
 
 
 def _carry_on(session: Session, client: Client, run: Run, wanted: Start) -> None:
+    from iotc_admin.workflows.rollover.journal import State
     from iotc_admin.workflows.rollover.progress import look
     from iotc_admin.workflows.rollover.start import plan_start
     from iotc_admin.workflows.rollover.start import start as carry_out
@@ -253,8 +254,9 @@ def _carry_on(session: Session, client: Client, run: Run, wanted: Start) -> None
     if planned.old is None:
         session.output.result(plan_document(planned), [f"{wanted.group}: nothing to do"])
         return
-    _report(session, look(client, run.ledger, wanted.group), outcome)
-    if outcome.codes:
+    progress = look(client, run.ledger, wanted.group)
+    _report(session, progress, outcome)
+    if outcome.codes or progress.state in (State.PREPARED, State.STAGED):
         raise typer.Exit(WAITS)
 
 
@@ -290,7 +292,7 @@ def _abort(session: Session, client: Client, run: Run, progress: Progress, *, li
     if removal.steps:
         ask(f"{'; '.join(map(str, removal.steps))}?", yes=session.yes)
     scribe = _scribe(session, client, run)
-    _report(session, carry_out(client, progress, removal, scribe, telling(session)))
+    _report(session, carry_out(client, progress, removal, scribe, listed=listed, told=telling(session)))
 
 
 def _start(

@@ -20,7 +20,7 @@ from iotc_admin.workflows.look import BOTH, existing
 from iotc_admin.workflows.plan import Plan, PutCertificate, Step, short
 from iotc_admin.workflows.roll import Roll, Standing, plan_roll, standing_in_group
 from iotc_admin.workflows.rollover.journal import Rollover, Scribe, State, last_rollover
-from iotc_admin.workflows.rollover.progress import look, note_progress
+from iotc_admin.workflows.rollover.progress import look, note_progress, require_unchanged
 
 if TYPE_CHECKING:
     from iotc_admin.client.client import Client
@@ -109,7 +109,9 @@ def start(
 
     enrollment = Enrollment(wanted.group, {planned.roll.slot: wanted.authority}, replace=True, create=False)
     outcome = carry_out(client, enrollment, planned.plan, scribe.run, told=noting, again=again)
-    note_progress(look(client, scribe.run.ledger, wanted.group), scribe)
+    after = look(client, scribe.run.ledger, wanted.group)
+    require_unchanged(after)
+    note_progress(after, scribe)
     return outcome
 
 
@@ -120,6 +122,8 @@ def _recorded(wanted: Start, planned: StartPlan, scribe: Scribe, app: str) -> Ro
     last = last_rollover(scribe.run.ledger, app, wanted.group)
     if last is not None and not last.over and (last.slot, last.new, last.old) == (slot, new, old):
         return last
+    # Somebody may have begun another one since this one was planned.
+    _require_no_other(wanted, last)
     replaced = planned.replaced.thumbprint if planned.replaced else ""
     return scribe.prepared(wanted.group, slot, new=new, old=old, replaced=replaced)
 
