@@ -80,7 +80,7 @@ class _Memory:
     created: set[str] = field(default_factory=set)
     """Groups; nobody else knows of their slots yet."""
     confirmed: list[ConfirmVerified] = field(default_factory=list)
-    """What was seen to stand, and must still stand when a write is sent again after a pause."""
+    """What must stand in other slots, right before something goes."""
 
 
 def apply(plan: Plan, client: Client, hands: Hands) -> Outcome:
@@ -274,17 +274,13 @@ def _confirm(step: ConfirmVerified, client: Client) -> None:
 
 
 def _remove(step: RemoveCertificate, client: Client, memory: _Memory) -> None:
-    sent = False
-
     def attempt(once: Once) -> None:
-        nonlocal sent
-        if sent:
-            _confirm_all(memory, client)
         view = look_at_slot(client, step.group, step.slot)
         if view is None:
             return
         _require_removable(step, view)
-        sent = True
+        # Last of all: nothing lies between this look and the removal.
+        _confirm_all(memory, client)
         try:
             once.enrollment_groups.delete_certificate(step.group, step.slot)
         except NotFound:

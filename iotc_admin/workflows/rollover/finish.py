@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from iotc_admin.errors import PlanOutdated, UnsafePlan
@@ -73,8 +74,8 @@ def retire(
     _require_any(after)
     require_unchanged(after)
     _require_gone(after)
-    scribe.note(scribe.note(after.roll, State.RETIRED, **evidence(after)), State.CLOSED)
-    return look(client, scribe.run.ledger, record.group)
+    record = scribe.note(scribe.note(after.roll, State.RETIRED, **evidence(after)), State.CLOSED)
+    return replace(after, roll=record, state=State.CLOSED)
 
 
 def plan_abortion(client: Client, ledger: Ledger | None, progress: Progress, *, listed: bool = False) -> Plan:
