@@ -122,7 +122,11 @@ def plan_roll(client: Client, ledger: Ledger | None, wanted: Roll) -> RollPlan:
     check_roll(wanted, client.now())
     if wanted.kind == "device":
         return _plan_device(client, ledger, wanted)
-    view = existing(client, wanted.id, BOTH)
+    return plan_in_view(client, ledger, wanted, existing(client, wanted.id, BOTH))
+
+
+def plan_in_view(client: Client, ledger: Ledger | None, wanted: Roll, view: GroupView) -> RollPlan:
+    """The same for a group that was looked at and a certificate that was checked already."""
     slots = standing_in_group(view, ledger)
     warnings = tuple(judge(wanted, slots, client.now()))
     plan = decide_enrollment(client.app, _enrollment(wanted), view)

@@ -18,7 +18,7 @@ from iotc_admin.workflows.apply import Outcome
 from iotc_admin.workflows.enroll import Enrollment, carry_out, check_enrollment
 from iotc_admin.workflows.look import BOTH, existing
 from iotc_admin.workflows.plan import Plan, PutCertificate, Step, short
-from iotc_admin.workflows.roll import Roll, Standing, plan_roll, standing_in_group
+from iotc_admin.workflows.roll import Roll, Standing, plan_in_view, plan_roll, standing_in_group
 from iotc_admin.workflows.rollover.journal import Rollover, Scribe, State, last_rollover
 from iotc_admin.workflows.rollover.progress import look, note_progress, require_unchanged
 
@@ -69,14 +69,19 @@ def plan_start(client: Client, ledger: Ledger | None, wanted: Start) -> StartPla
     """Check, look, decide. Sends reads only. Raises before anything is done that could not be finished."""
     now = client.now()
     check_start(wanted, now)
-    slots = standing_in_group(existing(client, wanted.group, BOTH), ledger)
+    view = existing(client, wanted.group, BOTH)
+    slots = standing_in_group(view, ledger)
     _require_no_other(wanted, last_rollover(ledger, client.app, wanted.group))
     slot, because = _choose(wanted, slots, now)
     old, there = slots.get(slot.other), slots.get(slot)
     replaced = there if there and there.thumbprint != wanted.thumbprint else None
     _check_outlasts(wanted.authority.certificate, old)
     roll = Roll("group", wanted.group, slot, wanted.authority)
-    decided = plan_roll(client, ledger, roll)
+    decided = plan_in_view(client, ledger, roll, view)
+    if old is None and decided.plan.steps:
+        message = f"{wanted.group}/{slot.other} is empty: there is no old CA beside this one to roll from"
+        hint = f"iotc-admin roll --group {wanted.group} --slot {slot} --cert NEW"
+        raise UnsafePlan(message, hint=hint)
     successors = known_leafs(ledger, old.certificate, now) if old and old.certificate else []
     warnings = (*decided.warnings, *_doubts(wanted, old, replaced, ledger, now))
     return StartPlan(roll, because, old, replaced, decided.plan, warnings, tuple(successors))
