@@ -11,7 +11,7 @@ from iotc_admin.pki.validity import require_valid
 from iotc_admin.workflows.apply import Hands, apply
 from iotc_admin.workflows.plan import ConfirmVerified, Plan, RemoveCertificate, Step
 from iotc_admin.workflows.roll import known
-from iotc_admin.workflows.rollover.journal import Scribe, State
+from iotc_admin.workflows.rollover.journal import Rollover, Scribe, State
 from iotc_admin.workflows.rollover.progress import Progress, evidence, look, require_unchanged
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def plan_retirement(
     Raises `UnsafePlan`, with names, while a device may still depend on the old CA.
     """
     record = progress.roll
+    _require_not(record, State.ABORTED)
     if record.over or progress.state is State.RETIRED:
         return Plan(client.app, ())
     require_unchanged(progress)
@@ -84,6 +85,7 @@ def plan_abortion(client: Client, ledger: Ledger | None, progress: Progress, *, 
     `listed`: a person has said which devices have the new certificate, so that silence means none.
     """
     record, group, new = progress.roll, progress.roll.group, progress.new
+    _require_not(record, State.CLOSED)
     listed = listed or record.listed
     if record.over or new is None or new.thumbprint != record.new:
         return Plan(client.app, ())
@@ -120,6 +122,16 @@ def abort(
     if plan.steps:
         _require_any(after)
     return after
+
+
+def _require_not(record: Rollover, end: State) -> None:
+    if record.state is end:
+        message = (
+            f"the roll of {record.group} is over: it was {end} on {record.moments[end].at:%Y-%m-%d %H:%M} UTC"
+        )
+        raise UnsafePlan(
+            message, hint=f"to begin another: iotc-admin roll start --group {record.group} --cert NEW"
+        )
 
 
 def _require_any(after: Progress) -> None:

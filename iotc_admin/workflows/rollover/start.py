@@ -15,10 +15,10 @@ from iotc_admin.pki.authority import CertificateAuthority
 from iotc_admin.pki.description import sha1_thumbprint
 from iotc_admin.workflows.adoption import known_leafs
 from iotc_admin.workflows.apply import Outcome
-from iotc_admin.workflows.enroll import Enrollment, carry_out, check_enrollment
+from iotc_admin.workflows.enroll import Enrollment, carry_out
 from iotc_admin.workflows.look import BOTH, existing
 from iotc_admin.workflows.plan import Plan, PutCertificate, Step, short
-from iotc_admin.workflows.roll import Roll, Standing, plan_in_view, plan_roll, standing_in_group
+from iotc_admin.workflows.roll import Roll, Standing, check_new_ca, plan_in_view, plan_roll, standing_in_group
 from iotc_admin.workflows.rollover.journal import Rollover, Scribe, State, last_rollover
 from iotc_admin.workflows.rollover.progress import look, note_progress, require_unchanged
 
@@ -62,7 +62,7 @@ class StartPlan:
 
 def check_start(wanted: Start, now: datetime) -> None:
     """All that can be checked without the application. Raises `SettingsError` or `PkiError`."""
-    check_enrollment(Enrollment(wanted.group, {wanted.slot or Slot.PRIMARY: wanted.authority}), now)
+    check_new_ca(wanted.group, wanted.authority.certificate, now)
 
 
 def plan_start(client: Client, ledger: Ledger | None, wanted: Start) -> StartPlan:
