@@ -243,7 +243,6 @@ def abort(
 
 
 def _carry_on(session: Session, client: Client, run: Run, wanted: Start) -> None:
-    from iotc_admin.workflows.rollover.journal import State
     from iotc_admin.workflows.rollover.progress import look
     from iotc_admin.workflows.rollover.start import plan_start
     from iotc_admin.workflows.rollover.start import start as carry_out
@@ -260,9 +259,8 @@ def _carry_on(session: Session, client: Client, run: Run, wanted: Start) -> None
     if planned.old is None:
         session.output.result(plan_document(planned), [f"{wanted.group}: nothing to do"])
         return
-    progress = look(client, run.ledger, wanted.group)
-    _report(session, progress, outcome)
-    if outcome.codes or progress.state in (State.PREPARED, State.STAGED):
+    _report(session, look(client, run.ledger, wanted.group), outcome)
+    if outcome.codes:
         raise typer.Exit(WAITS)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +16,15 @@ from typing import Any
 import httpx
 import pytest
 
-from iotc_admin import CertificateAuthority, Client, Device, DeviceIdentity, IotcError, Ledger
+from iotc_admin import (
+    CertificateAuthority,
+    Client,
+    Device,
+    DeviceIdentity,
+    IotcError,
+    Ledger,
+    SigningX509Certificate,
+)
 from iotc_admin.contract.enrollment_groups import Slot
 from iotc_admin.emulator import Emulator, Fault
 from iotc_admin.emulator.certificates import decoded
@@ -23,11 +32,12 @@ from iotc_admin.errors import PlanError, PlanOutdated
 from iotc_admin.pki.description import sha1_thumbprint
 from iotc_admin.workflows.attach import attach_certificates
 from iotc_admin.workflows.enroll import Enrollment, carry_out, enroll_group, plan_enrollment
+from iotc_admin.workflows.proof import encoded
 from iotc_admin.workflows.roll import Roll, roll_certificate
 from iotc_admin.workflows.rollover.journal import State
 
 from ..conftest import InProcess, operator
-from .test_enroll import GROUP, P, S, slots, unverified, verified
+from .test_enroll import GROUP, P, S, slots, verified
 from .test_roll_device import PUMP, held, thumbprint
 from .test_rollover import PUMPS, YEAR, aborted, all_of, history, retired, started
 
@@ -46,6 +56,9 @@ class Watched(InProcess):
 
     def __init__(self, emulator: Emulator) -> None:
         super().__init__(emulator)
+        self._lock = threading.Lock()
+        self.before_each: Callable[[int], None] = lambda _: None
+        """Is told the number of each request, from 0."""
         self.sent = 0
         self.bare: list[str] = []
         """Requests after which nothing in the slots let a device in."""
@@ -55,22 +68,25 @@ class Watched(InProcess):
         """Writes to a slot of what stood there already, proven."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        # Devices are asked several at a time; here they wait for each other: each request has a number.
+        with self._lock:
+            number, self.sent = self.sent, self.sent + 1
+            self.before_each(number)
+            return self._watched(request)
+
+    def _watched(self, request: httpx.Request) -> httpx.Response:
         name = f"{request.method} {request.url.path}"
-        self.before_each(request)
         had = proven(self.emulator)
         if request.method not in ("GET", "DELETE") and written(request) in had:
             self.needless.append(name)
         try:
             return super().handle_request(request)
         finally:
-            self.sent += 1
             has = proven(self.emulator)
             if not has:
                 self.bare.append(name)
-            if had - has and request.method != "DELETE" and (sha1_thumbprint(NEW.certificate) in had - has):
+            if request.method != "DELETE" and sha1_thumbprint(NEW.certificate) in had - has:
                 self.undone.append(name)
-
-    before_each: Callable[[httpx.Request], None] = staticmethod(lambda _: None)
 
 
 def proven(emulator: Emulator) -> set[str]:
@@ -298,11 +314,11 @@ def test_a_token_that_expires_midway_is_named_and_with_another_it_goes_on(job: J
         assert (met.wire.bare, met.wire.undone, met.wire.needless) == ([], [], [])
 
 
-def expiring(met: World, at: int) -> Callable[[httpx.Request], None]:
+def expiring(met: World, at: int) -> Callable[[int], None]:
     """Time passes before this request: the application refuses it, and the next is not even sent."""
 
-    def before(_: httpx.Request) -> None:
-        if met.wire.sent == at:
+    def before(number: int) -> None:
+        if number == at:
             met.emulator.control.advance(timedelta(hours=2))
 
     return before
@@ -329,16 +345,12 @@ def emptied(slot: Slot) -> Callable[[World], object]:
     return intrude
 
 
-def unproven(slot: Slot, authority: CertificateAuthority) -> Callable[[World], object]:
-    """Somebody uploads the same certificate once more, as long as the other one is proven."""
-
-    def intrude(world: World) -> None:
-        now = slots(world.stranger)
-        if now[slot] == verified(authority) and now[slot.other] not in (None, unverified(OLD)):
-            keyless = Enrollment(GROUP, {slot: CertificateAuthority(SPARE.certificate)}, replace=True)
-            carry_out(world.stranger, keyless, plan_enrollment(world.stranger, keyless))
-
-    return intrude
+def unproven(world: World) -> None:
+    """Somebody uploads the new certificate once more, as long as the other one is proven."""
+    now = slots(world.stranger)
+    if now[S] == verified(NEW) and now[P] == verified(OLD):
+        again = SigningX509Certificate(certificate=encoded(NEW.certificate))
+        world.stranger.enrollment_groups.put_certificate(GROUP, S, again)
 
 
 def patched(slot: str) -> Callable[[World], object]:
@@ -370,7 +382,7 @@ INTRUSIONS = {
     "replaces the other": (JOBS[:5], replacing(P)),
     "empties the slot": (JOBS[:5], emptied(S)),
     "empties the other": (JOBS[:5], emptied(P)),
-    "takes the proof": ([START, RETIRE, ABORT], unproven(S, NEW)),
+    "takes the proof": ([REPLACE, FILL, START, RETIRE, ABORT], unproven),
     "patches the slot": ([DEVICE], patched("secondary")),
     "patches the other": ([DEVICE], patched("primary")),
 }
@@ -401,12 +413,11 @@ UNGUARDED = {
 }
 
 
-def once(met: World, at: int, do: Callable[[World], object]) -> Callable[[httpx.Request], None]:
+def once(met: World, at: int, do: Callable[[World], object]) -> Callable[[int], None]:
     """Before this request, and only then."""
 
-    def before(_: httpx.Request) -> None:
-        if met.wire.sent == at:
-            met.wire.sent += 1
+    def before(number: int) -> None:
+        if number == at:
             do(met)
 
     return before
@@ -460,3 +471,31 @@ def test_a_retry_after_a_pause_looks_again_at_what_it_counts_on() -> None:
             assert isinstance(error, PlanError), error
             assert proven(met.emulator)
             assert met.wire.bare == []
+
+
+def test_an_old_ca_that_somebody_puts_back_is_not_called_retired() -> None:
+    with world(RETIRE) as met:
+        at = requests_of(RETIRE).index("EnrollmentGroups_RemoveX509")
+        back = Enrollment(GROUP, {P: OLD}, create=False)
+        met.wire.before_each = once(
+            met, at + 1, lambda w: carry_out(w.stranger, back, plan_enrollment(w.stranger, back))
+        )
+
+        with pytest.raises(PlanOutdated, match="stands in plant-7/primary again"):
+            RETIRE.do(met)
+
+        assert "closed" not in history(met.client, met.ledger)
+        RETIRE.do(met)
+        settled(RETIRE, met)
+
+
+@pytest.mark.parametrize(("job", "operation"), [(FILL, "CreateX509"), (DEVICE, "UpdateAttestation")], ids=str)
+def test_what_was_done_though_its_answer_was_lost_is_told_as_done(job: Job, operation: str) -> None:
+    with world(job) as met:
+        met.emulator.control.fault(Fault(kind="lose-answer", match=f"EnrollmentGroups_{operation}"))
+        met.emulator.control.fault(Fault(kind="lose-answer", match=f"Devices_{operation}"))
+
+        job.do(met)
+
+        told = [each.event for each in met.ledger.events() if each.command == "roll"]
+        assert any(each.startswith("done: ") and ("upload" in each or "attach" in each) for each in told)

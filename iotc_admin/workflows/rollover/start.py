@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from iotc_admin.contract.enrollment_groups import Slot
-from iotc_admin.errors import OutsideValidity, UnsafePlan
+from iotc_admin.errors import OutsideValidity, PlanOutdated, UnsafePlan
 from iotc_admin.pki.authority import CertificateAuthority
 from iotc_admin.pki.description import sha1_thumbprint
 from iotc_admin.workflows.adoption import known_leafs
@@ -20,7 +20,7 @@ from iotc_admin.workflows.look import BOTH, existing
 from iotc_admin.workflows.plan import Plan, PutCertificate, Step, short
 from iotc_admin.workflows.roll import Roll, Standing, check_new_ca, plan_in_view, plan_roll, standing_in_group
 from iotc_admin.workflows.rollover.journal import Rollover, Scribe, State, last_rollover
-from iotc_admin.workflows.rollover.progress import look, note_progress, require_unchanged
+from iotc_admin.workflows.rollover.progress import Progress, look, note_progress, require_unchanged
 
 if TYPE_CHECKING:
     from iotc_admin.client.client import Client
@@ -116,8 +116,17 @@ def start(
     outcome = carry_out(client, enrollment, planned.plan, scribe.run, told=noting, again=again)
     after = look(client, scribe.run.ledger, wanted.group)
     require_unchanged(after)
+    _require_proven(after, outcome)
     note_progress(after, scribe)
     return outcome
+
+
+def _require_proven(after: Progress, outcome: Outcome) -> None:
+    if after.state is State.STAGED and not outcome.codes:
+        message = (
+            f"{after.roll.group}/{after.roll.slot} is not verified any more: somebody else uploaded it again"
+        )
+        raise PlanOutdated(message, hint=f"prove it again: iotc-admin roll resume --group {after.roll.group}")
 
 
 def _recorded(wanted: Start, planned: StartPlan, scribe: Scribe, app: str) -> Rollover:
