@@ -1,4 +1,4 @@
-"""What is looked at and written as one: again as a whole after a refusal that passes, never the write alone."""
+"""What is looked at and written as one: again as a whole after a refusal that passes."""
 
 from __future__ import annotations
 
