@@ -148,8 +148,8 @@ def ledgers(shared: bool) -> Iterator[list[Ledger]]:
             for each in (OLD, *NEW):
                 book.run("ledger import", NOW).saw(each.certificate)
         yield opened
-        for each in opened:
-            each.close()
+        for book in opened:
+            book.close()
 
 
 @dataclass(frozen=True)
