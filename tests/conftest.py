@@ -42,11 +42,12 @@ def operator(
     transport: httpx.BaseTransport | None = None,
     *,
     clock: Callable[[], datetime] = utc_now,
+    token: str = "",
 ) -> Client:
     """A client of the emulator that waits for nothing; over a socket when no transport is given."""
     return Client(
         emulator.app,
-        ApiToken(emulator.api_token),
+        ApiToken(token or emulator.api_token),
         transport=transport,
         ca_file=None if transport else emulator.ca_file,
         pacer=Pacer(emulator.app, ahead=1000, window=0),

@@ -72,6 +72,9 @@ def roll(
         return
     if slot is None or cert is None:
         raise typer.BadParameter("give --slot and --cert, or a command: plan, start, status ...", ctx)
+    if "" in (group, device):
+        # A shell variable that is not set must not become "the only group there is".
+        raise typer.BadParameter("the name after --group or --device is empty", ctx)
     if group and device:
         raise typer.BadParameter("give either --group or --device", ctx)
     if renew_same_key and reason is Why.breach:

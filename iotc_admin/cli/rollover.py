@@ -136,12 +136,14 @@ def status(
     """
     session = Session.begin(ctx.command_path, ctx.obj)
     asked = _asked(devices, adopted, registered_since)
+    from iotc_admin.workflows.look import existing
     from iotc_admin.workflows.rollover.journal import last_rollover
     from iotc_admin.workflows.rollover.progress import look, note_progress
 
     with session.client() as client:
         ledger = session.ledger_if_any()
         if last_rollover(ledger, client.app, group) is None:
+            existing(client, group, ())
             session.output.result({"group": group, "state": "baseline"}, [f"{group}: no roll is open"])
             return
         progress = look(client, ledger, group, asked)
@@ -163,7 +165,8 @@ def resume(
 ) -> None:
     """Go on where the roll was cut short: upload, prove, retire or abort, whatever was begun last.
 
-    What was decided stays decided: nothing is done that was not begun. Exits 3 while the roll is open.
+    What was decided stays decided, on the evidence given then: nothing is done that was not begun. Exits 0
+    when it has finished that, 3 when the roll waits for devices or for a key.
     """
     session = Session.begin(ctx.command_path, ctx.obj)
     asked = _asked(devices, adopted, registered_since)
@@ -174,11 +177,14 @@ def resume(
     with session.client() as client:
         progress = look(client, run.ledger, group, asked)
         begun = [each for each in progress.roll.moments if each in (ABORTING, RETIRING)]
-        if begun[-1:] == [ABORTING] and not progress.roll.over:
+        if progress.roll.over:
+            _report(session, progress)
+            return
+        if begun[-1:] == [ABORTING]:
             _abort(session, client, run, progress, listed=adopted is not None)
             return
-        if begun or progress.roll.over or progress.state is State.RETIRED:
-            _retire(session, client, run, progress, progress.roll.accepted)
+        if begun or progress.state is State.RETIRED:
+            _retire(session, client, run, progress, frozenset())
             return
         require_unchanged(progress)
         if progress.state in (State.PREPARED, State.STAGED):
@@ -290,7 +296,7 @@ def _abort(session: Session, client: Client, run: Run, progress: Progress, *, li
     if removal.steps:
         ask(f"{'; '.join(map(str, removal.steps))}?", yes=session.yes)
     scribe = _scribe(session, client, run)
-    _report(session, carry_out(client, progress, removal, scribe, telling(session)))
+    _report(session, carry_out(client, progress, removal, scribe, listed=listed, told=telling(session)))
 
 
 def _start(
@@ -350,8 +356,13 @@ def _scribe(session: Session, client: Client, run: Run) -> Scribe:
 def _asked(devices: str | None, adopted: str | None, since: str | None) -> Asked:
     from iotc_admin.workflows.adoption import Asked
 
+    population = tuple(read_ids(devices)) if devices else None
+    if population == ():
+        # Of no devices all have come over: what was not counted must not count.
+        hint = "leave --devices out, and the application is asked for them"
+        raise SettingsError(f"{devices} names no device", hint=hint)
     return Asked(
-        tuple(read_ids(devices)) if devices else None,
+        population,
         frozenset(read_ids(adopted) if adopted else ()),
         _moment(since) if since else None,
     )

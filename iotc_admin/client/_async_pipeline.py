@@ -33,7 +33,7 @@ class AsyncSender:
     """Seconds that an answer may take, up to its last byte."""
 
     async def send(self, call: Call[T]) -> T:
-        attempts = Attempts(call, self.road.attempts)
+        attempts = Attempts.of(call, self.road.attempts)
         try:
             result: T = await AsyncRetrying(sleep=self.sleep, **attempts.policy())(self._once, call)
         except NotFound:

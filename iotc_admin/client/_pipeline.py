@@ -10,9 +10,9 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import httpx
 from tenacity import RetryCallState, Retrying
@@ -117,24 +117,31 @@ class Road:
 class Attempts:
     """The retries of one call: what may be repeated, when, and what a repeat's answer means."""
 
-    def __init__(self, call: Call[Any], limit: int) -> None:
-        self._call = call
+    def __init__(self, limit: int, *, repeatable: bool = True, deletes: bool = False) -> None:
         self._limit = limit
+        self._repeatable = repeatable
+        self._deletes = deletes
         self._may_have_happened = False
         self._backoff = wait_random_exponential(multiplier=0.5, max=20)
+
+    @classmethod
+    def of(cls, call: Call[Any], limit: int) -> Self:
+        """The retries that suit its operation."""
+        operation = call.operation
+        return cls(limit, repeatable=operation.repeatable, deletes=operation.method == "DELETE")
 
     def policy(self) -> dict[str, Any]:
         return {"stop": self._stop, "wait": self._wait, "retry": self._retry, "reraise": True}
 
     def already_deleted(self) -> bool:
         """Whether "not found" is the answer to the repeat of a DELETE that worked, its answer lost."""
-        return self._may_have_happened and self._call.operation.method == "DELETE"
+        return self._may_have_happened and self._deletes
 
     def _retry(self, state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, AnswerLost | ServiceDown):
             self._may_have_happened = True
-            return self._call.operation.repeatable
+            return self._repeatable
         if isinstance(error, Unreachable):
             return not isinstance(error.__cause__, ssl.SSLError)
         return isinstance(error, RateLimited)
@@ -164,7 +171,7 @@ class Sender:
     sleep: Callable[[float], None] = time.sleep
 
     def send(self, call: Call[T]) -> T:
-        attempts = Attempts(call, self.road.attempts)
+        attempts = Attempts.of(call, self.road.attempts)
         try:
             result = Retrying(sleep=self.sleep, **attempts.policy())(lambda: self._once(call))
         except NotFound:
@@ -172,6 +179,14 @@ class Sender:
                 return None  # type: ignore[return-value] # DELETE gives None
             raise
         return result
+
+    def once(self) -> Sender:
+        """The same way, each call sent one time only."""
+        return replace(self, road=replace(self.road, attempts=1))
+
+    def patiently(self, do: Callable[[], T]) -> T:
+        """`do` repeated as a repeatable call is."""
+        return Retrying(sleep=self.sleep, **Attempts(self.road.attempts).policy())(do)
 
     def pages(self, call: Call[Page[T]]) -> Iterator[T]:
         seen: set[str] = set()

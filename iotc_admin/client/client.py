@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias, TypeVar
 
 import httpx
 
@@ -24,6 +24,10 @@ from iotc_admin.client._operation import SyncDriver
 from iotc_admin.client._pipeline import ATTEMPTS, Sender
 from iotc_admin.client.credentials import Credential
 from iotc_admin.client.pacing import Pacer
+
+T = TypeVar("T")
+Once: TypeAlias = Application[SyncDriver]
+"""An application to which each request is sent one time only."""
 
 
 class Client(Application[SyncDriver]):
@@ -52,7 +56,17 @@ class Client(Application[SyncDriver]):
         with settings_of_the_environment():
             self._http = httpx.Client(transport=transport, verify=verify, timeout=timeout, limits=LIMITS)
         self.sleep = sleep
-        super().__init__(road, Sender(road, self._http, sleep))
+        self._sender = Sender(road, self._http, sleep)
+        super().__init__(road, self._sender)
+
+    def patiently(self, do: Callable[[Once], T]) -> T:
+        """`do`, and all of it again after a refusal or silence that may pass, as for a single request.
+
+        For a write that no etag guards: `do` looks, then writes by what it is handed, which sends each
+        request one time only. So nothing is sent after a pause that was not looked at again.
+        """
+        once: Once = Application(self._road, self._sender.once())
+        return self._sender.patiently(lambda: do(once))
 
     def close(self) -> None:
         self._http.close()

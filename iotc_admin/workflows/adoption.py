@@ -54,6 +54,8 @@ class Standing:
     device: str
     state: State
     why: str
+    vouched: bool = False
+    """Whether the evidence is a person's word, which the device does not repeat."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ def _of_listed(client: Client, device_id: str, asked: Asked, signers: Signers) -
 
 def _standing(client: Client, device_id: str, asked: Asked, signers: Signers) -> Standing:
     if device_id in asked.adopted:
-        return Standing(device_id, "adopted", "is on the list of those that have the new certificate")
+        why = "is on the list of those that have the new certificate"
+        return Standing(device_id, "adopted", why, vouched=True)
     try:
         reported = read_reported(client.devices.properties(device_id).to_wire())
     except NotFound:
@@ -147,7 +150,8 @@ def judge_reported(
         return Standing(device_id, state, "reports a certificate of the old CA")
     since = asked.registered_since
     if since is not None and registered is not None and registered >= since:
-        return Standing(device_id, "adopted", f"registered on {registered:%Y-%m-%d %H:%M} UTC")
+        why = f"registered on {registered:%Y-%m-%d %H:%M} UTC"
+        return Standing(device_id, "adopted", why, vouched=True)
     if thumbprint:
         return Standing(device_id, state, f"reports {thumbprint}, which the ledger does not know")
     return Standing(device_id, state, "reports no certificate")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -41,10 +42,10 @@ from iotc_admin.workflows.plan import (
     details,
     short,
 )
-from iotc_admin.workflows.proof import encoded, prove, submit
+from iotc_admin.workflows.proof import encoded, prove, require_holding, submit
 
 if TYPE_CHECKING:
-    from iotc_admin.client.client import Client
+    from iotc_admin.client.client import Client, Once
     from iotc_admin.ledger.ledger import Run
 
 
@@ -78,6 +79,8 @@ class _Memory:
     codes: dict[Slot, str] = field(default_factory=dict)
     created: set[str] = field(default_factory=set)
     """Groups; nobody else knows of their slots yet."""
+    confirmed: list[ConfirmVerified] = field(default_factory=list)
+    """What must stand in other slots, right before something goes."""
 
 
 def apply(plan: Plan, client: Client, hands: Hands) -> Outcome:
@@ -133,24 +136,24 @@ def _do_in_slot(step: SlotStep, client: Client, hands: Hands, memory: _Memory) -
     groups = client.enrollment_groups
     match step:
         case PutCertificate():
-            if step.group not in memory.created and not step.replaces:
-                _confirm_empty(step, client)
-            memory.etags[step.group, step.slot] = _put(step, client, hands)
+            memory.etags[step.group, step.slot] = _put(step, client, hands, memory)
         case Prove():
             etag = memory.etags.get((step.group, step.slot), step.etag)
             authority = hands.authorities[step.thumbprint]
             prove(client, step.group, step.slot, authority, thumbprint=step.thumbprint, etag=etag)
         case AskForCode():
-            memory.codes[step.slot] = groups.generate_verification_code(
-                step.group, step.slot
-            ).verification_code
+            code = groups.generate_verification_code(step.group, step.slot).verification_code
+            # After it: the code is of no use for what somebody else put there.
+            require_holding(client, step.group, step.slot, step.thumbprint)
+            memory.codes[step.slot] = code
         case SubmitProof():
             assert hands.proof is not None, "a plan that submits a proof comes with one"  # noqa: S101
             submit(client, step.group, step.slot, hands.proof, step.thumbprint)
         case RemoveCertificate():
-            _remove(step, client)
+            _remove(step, client, memory)
         case ConfirmVerified():
             _confirm(step, client)
+            memory.confirmed.append(step)
 
 
 def _create(step: CreateGroup, client: Client) -> None:
@@ -190,7 +193,7 @@ def _is_updated(step: UpdateGroup, view: GroupView) -> bool:
     return step.display_name in (None, view.display_name) and step.enabled in (None, view.enabled)
 
 
-def _put(step: PutCertificate, client: Client, hands: Hands) -> str:
+def _put(step: PutCertificate, client: Client, hands: Hands, memory: _Memory) -> str:
     authority = hands.authorities[step.thumbprint]
     if hands.run and step.attest:
         # Before it is claimed, not after: the claim must never stand without its reason.
@@ -202,27 +205,41 @@ def _put(step: PutCertificate, client: Client, hands: Hands) -> str:
     fields |= {"verified": True} if step.attest else {}
     fields |= {"etag": step.etag} if step.etag else {}
     body = SigningX509Certificate.model_validate(fields, by_name=True)
-    try:
-        answer = client.enrollment_groups.put_certificate(step.group, step.slot, body)
-    except Conflict as error:
-        changed = _changed(step, look_at_slot(client, step.group, step.slot))
-        if changed is not None:
-            raise changed from error
-        error.hint = (
-            f"a CA can serve one group only; {step.group}/{step.slot} is as it was: choose another CA, "
-            f"or see who holds it: iotc-admin group list"
-        )
-        raise
+    etag = _send_certificate(step, client, body, memory)
     if step.attest:
         _check_attested(step, client)
-    return answer.etag or ""
+    return etag
 
 
-def _confirm_empty(step: PutCertificate, client: Client) -> None:
-    # An empty slot has no etag to hold against: what somebody else put there must not be overwritten.
-    changed = _changed(step, look_at_slot(client, step.group, step.slot))
-    if changed is not None:
-        raise changed
+def _send_certificate(
+    step: PutCertificate, client: Client, body: SigningX509Certificate, memory: _Memory
+) -> str:
+    """The slot's etag. Sent again only after a look: the same certificate once more would undo its proof."""
+    sent = False
+
+    def attempt(once: Once) -> str:
+        nonlocal sent
+        # An empty slot has no etag to hold against: what somebody else put there must not be overwritten.
+        if sent or not (step.replaces or step.group in memory.created):
+            view = look_at_slot(client, step.group, step.slot)
+            if sent and view is not None and view.thumbprint == step.thumbprint:
+                return view.etag
+            _require_as_planned(step, view)
+        if sent:
+            _confirm_all(memory, client)
+        sent = True
+        return once.enrollment_groups.put_certificate(step.group, step.slot, body).etag or ""
+
+    try:
+        return client.patiently(attempt)
+    except Conflict as error:
+        _require_as_planned(step, look_at_slot(client, step.group, step.slot), error)
+        if error.status == HTTPStatus.CONFLICT:
+            error.hint = (
+                f"a CA can serve one group only; {step.group}/{step.slot} is as it was: choose another CA, "
+                f"or see who holds it: iotc-admin group list"
+            )
+        raise
 
 
 def _check_attested(step: PutCertificate, client: Client) -> None:
@@ -232,13 +249,18 @@ def _check_attested(step: PutCertificate, client: Client) -> None:
         raise PlanError(message, hint=f"iotc-admin group verify {step.group} --slot {step.slot} --key KEY")
 
 
-def _changed(step: PutCertificate, view: SlotView | None) -> PlanOutdated | None:
+def _require_as_planned(step: PutCertificate, view: SlotView | None, cause: Exception | None = None) -> None:
     if (view.thumbprint if view else "") == step.replaces and (view.etag if view else "") == step.etag:
-        return None
+        return
     now = f"holds {short(view.thumbprint)} (etag {view.etag})" if view else "is empty"
     before = f"held {short(step.replaces)} (etag {step.etag})" if step.replaces else "was empty"
     message = f"{step.group}/{step.slot} {before} and {now} by now"
-    return PlanOutdated(message, hint=f"look at it: iotc-admin group show {step.group}")
+    raise PlanOutdated(message, hint=f"look at it: iotc-admin group show {step.group}") from cause
+
+
+def _confirm_all(memory: _Memory, client: Client) -> None:
+    for each in memory.confirmed:
+        _confirm(each, client)
 
 
 def _confirm(step: ConfirmVerified, client: Client) -> None:
@@ -251,14 +273,28 @@ def _confirm(step: ConfirmVerified, client: Client) -> None:
     raise PlanOutdated(message, hint=f"look at it: iotc-admin group show {step.group}")
 
 
-def _remove(step: RemoveCertificate, client: Client) -> None:
-    view = look_at_slot(client, step.group, step.slot)
-    if view is not None and view.thumbprint != step.thumbprint:
-        message = (
-            f"{step.group}/{step.slot} holds {short(view.thumbprint)} by now, not {short(step.thumbprint)}"
-        )
-        raise PlanOutdated(message, hint=f"look at it: iotc-admin group show {step.group}")
-    try:
-        client.enrollment_groups.delete_certificate(step.group, step.slot)
-    except NotFound:
+def _remove(step: RemoveCertificate, client: Client, memory: _Memory) -> None:
+    def attempt(once: Once) -> None:
+        view = look_at_slot(client, step.group, step.slot)
+        if view is None:
+            return
+        _require_removable(step, view)
+        # Last of all: nothing lies between this look and the removal.
+        _confirm_all(memory, client)
+        try:
+            once.enrollment_groups.delete_certificate(step.group, step.slot)
+        except NotFound:
+            return
+
+    client.patiently(attempt)
+
+
+def _require_removable(step: RemoveCertificate, view: SlotView) -> None:
+    place, now = f"{step.group}/{step.slot}", short(view.thumbprint)
+    if view.thumbprint != step.thumbprint:
+        message = f"{place} holds {now} by now, not {short(step.thumbprint)}"
+    elif step.unverified and view.verified:
+        message = f"{place}: {now} was unverified, and somebody else has proven it by now"
+    else:
         return
+    raise PlanOutdated(message, hint=f"look at it: iotc-admin group show {step.group}")

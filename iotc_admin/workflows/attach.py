@@ -120,6 +120,7 @@ def decide_attachment(app: str, wanted: Attachment, view: AttestationView | None
         secondary=new.get(Slot.SECONDARY, ""),
         replaces_primary=held.get(Slot.PRIMARY) or "" if Slot.PRIMARY in new else "",
         replaces_secondary=held.get(Slot.SECONDARY) or "" if Slot.SECONDARY in new else "",
+        beside=next((held.get(slot) or "" for slot in BOTH if slot not in new), ""),
     )
     return Plan(app, (step,))
 

@@ -32,7 +32,7 @@ from iotc_admin.workflows.plan import (
 from iotc_admin.workflows.proof import encoded
 
 if TYPE_CHECKING:
-    from iotc_admin.client.client import Client
+    from iotc_admin.client.client import Client, Once
 
 
 def do(step: DeviceStep, client: Client, certificates: Mapping[str, x509.Certificate]) -> None:
@@ -98,26 +98,38 @@ def _put_attestation(
 def _patch_attestation(
     step: PatchAttestation, client: Client, certificates: Mapping[str, x509.Certificate]
 ) -> None:
-    # A patch carries no etag: what it would replace is looked at once more.
-    view = look_at_attestation(client, step.device)
-    if view is None or not _holds(view, {Slot.PRIMARY: step.replaces_primary} if step.primary else {}):
-        raise _changed(step.device)
-    if not _holds(view, {Slot.SECONDARY: step.replaces_secondary} if step.secondary else {}):
-        raise _changed(step.device)
     slots = X509CertificatesPatch(**_slots(step, certificates))
     body = AttestationPatch(type="x509", x509=X509Patch(client_certificates=slots))
+    wanted = {Slot.PRIMARY: step.primary, Slot.SECONDARY: step.secondary}
+    wanted = {slot: each for slot, each in wanted.items() if each}
+    sent = False
+
+    def attempt(once: Once) -> None:
+        nonlocal sent
+        # A patch carries no etag: what it would replace, and what it counts on, is looked at once more.
+        view = look_at_attestation(client, step.device)
+        if sent and view is not None and _holds(view, wanted):
+            return
+        if view is None or not _holds(view, _seen(step)):
+            raise _changed(step.device)
+        sent = True
+        once.devices.update_attestation(step.device, body)
+
     try:
-        client.devices.update_attestation(step.device, body)
+        client.patiently(attempt)
     except NotFound as error:
         raise _changed(step.device) from error
     except Conflict as error:
         error.hint = _look(step.device)
         raise
-    except (AnswerLost, ServiceDown):
-        wanted = {Slot.PRIMARY: step.primary, Slot.SECONDARY: step.secondary}
-        after = look_at_attestation(client, step.device)
-        if after is None or not _holds(after, {slot: each for slot, each in wanted.items() if each}):
-            raise
+
+
+def _seen(step: PatchAttestation) -> dict[Slot, str]:
+    """What the plan was made in view of."""
+    return {
+        Slot.PRIMARY: step.replaces_primary if step.primary else step.beside,
+        Slot.SECONDARY: step.replaces_secondary if step.secondary else step.beside,
+    }
 
 
 def _remove_attestation(step: RemoveAttestation, client: Client) -> None:

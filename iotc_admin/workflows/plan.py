@@ -107,11 +107,12 @@ class SubmitProof:
 
 @dataclass(frozen=True)
 class RemoveCertificate:
-    """Empty a slot."""
+    """Empty a slot. `unverified`: only while no device can come by it."""
 
     group: str
     slot: Slot
     thumbprint: str
+    unverified: bool = False
 
     def __str__(self) -> str:
         return f"{self.group}/{self.slot}: remove {short(self.thumbprint)}"
@@ -186,13 +187,17 @@ class PutAttestation:
 
 @dataclass(frozen=True)
 class PatchAttestation:
-    """Fill just the slots whose thumbprint is not empty; `replaces_...` is what stands there now."""
+    """Fill just the slots whose thumbprint is not empty; `replaces_...` is what stands there now.
+
+    `beside`: what stands in the slot that is left alone, and must still stand there.
+    """
 
     device: str
     primary: str
     secondary: str
     replaces_primary: str
     replaces_secondary: str
+    beside: str = ""
 
     def __str__(self) -> str:
         return _attached(

@@ -47,13 +47,13 @@ def prove(
     `PlanError` after that, `PlanOutdated` when the slot holds another certificate by now.
     """
     failure = _try(client, group, slot, authority)
-    view = _holding(client, group, slot, thumbprint)
+    view = require_holding(client, group, slot, thumbprint)
     if failure is None:
         return _verified(client, group, slot, thumbprint, view)
     if view.verified:
         return view
     again = _try(client, group, slot, authority)
-    view_again = _holding(client, group, slot, thumbprint)
+    view_again = require_holding(client, group, slot, thumbprint)
     if view_again.verified or again is None:
         return _verified(client, group, slot, thumbprint, view_again)
     message = (
@@ -70,7 +70,7 @@ def submit(client: Client, group: str, slot: Slot, proof: x509.Certificate, thum
     try:
         client.enrollment_groups.verify(group, slot, X509VerificationCertificate(certificate=encoded(proof)))
     except (AnswerLost, ServiceDown):
-        view = _holding(client, group, slot, thumbprint)
+        view = require_holding(client, group, slot, thumbprint)
         if not view.verified:
             raise
         return view
@@ -78,7 +78,7 @@ def submit(client: Client, group: str, slot: Slot, proof: x509.Certificate, thum
         again = f"iotc-admin group code {group} --slot {slot}"
         error.hint = f"a proof counts for the last code only; ask for a new one: {again}"
         raise
-    return _verified(client, group, slot, thumbprint, _holding(client, group, slot, thumbprint))
+    return _verified(client, group, slot, thumbprint, require_holding(client, group, slot, thumbprint))
 
 
 def refuse_skew(client: Client) -> None:
@@ -105,7 +105,8 @@ def _try(client: Client, group: str, slot: Slot, authority: CertificateAuthority
     return None
 
 
-def _holding(client: Client, group: str, slot: Slot, thumbprint: str) -> SlotView:
+def require_holding(client: Client, group: str, slot: Slot, thumbprint: str) -> SlotView:
+    """The slot as it stands. Raises `PlanOutdated` when it holds another certificate by now, or none."""
     view = look_at_slot(client, group, slot)
     if view is None or view.thumbprint != thumbprint:
         found = f"holds {short(view.thumbprint)}" if view else "is empty"
@@ -119,7 +120,7 @@ def _verified(client: Client, group: str, slot: Slot, thumbprint: str, view: Slo
         if view.verified:
             return view
         client.sleep(delay)
-        view = _holding(client, group, slot, thumbprint)
+        view = require_holding(client, group, slot, thumbprint)
     if view.verified:
         return view
     message = f"{group}/{slot}: the proof was accepted, but the slot still does not show as verified"

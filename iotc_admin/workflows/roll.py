@@ -18,19 +18,21 @@ from iotc_admin.errors import KeyMismatch, OutsideValidity, SettingsError, Unsaf
 from iotc_admin.pki.authority import CertificateAuthority
 from iotc_admin.pki.description import sha1_thumbprint
 from iotc_admin.pki.keys import same_key
+from iotc_admin.pki.lint import require
+from iotc_admin.pki.names import require_device_id
 from iotc_admin.pki.pem import read_certificate
 from iotc_admin.workflows.apply import Outcome
 from iotc_admin.workflows.attach import (
     Attachment,
     carry_out_attachment,
-    check_attachment,
     decide_attachment,
 )
-from iotc_admin.workflows.enroll import Enrollment, carry_out, check_enrollment, decide_enrollment
+from iotc_admin.workflows.enroll import Enrollment, carry_out, decide_enrollment
 from iotc_admin.workflows.look import (
     BOTH,
     AttestationView,
     GroupView,
+    check_group_id,
     existing,
     existing_device,
     look_at_attestation,
@@ -112,9 +114,16 @@ def check_roll(wanted: Roll, now: datetime) -> None:
         message = "in a breach a key is never used again"
         raise SettingsError(message, hint="make a certificate with a new key: iotc-admin cert root NAME")
     if wanted.kind == "group":
-        check_enrollment(_enrollment(wanted), now)
+        check_new_ca(wanted.id, wanted.certificate, now)
     else:
-        check_attachment(_attachment(wanted), now)
+        require_device_id(wanted.id)
+        require(wanted.certificate, role="device", now=now, device_id=wanted.id, name="the new certificate")
+
+
+def check_new_ca(group: str, certificate: x509.Certificate, now: datetime) -> None:
+    """All that can be said of a group's next CA without the application. Raises as `check_roll`."""
+    check_group_id(group)
+    require(certificate, role="root", now=now, name="the new certificate")
 
 
 def plan_roll(client: Client, ledger: Ledger | None, wanted: Roll) -> RollPlan:
@@ -122,7 +131,11 @@ def plan_roll(client: Client, ledger: Ledger | None, wanted: Roll) -> RollPlan:
     check_roll(wanted, client.now())
     if wanted.kind == "device":
         return _plan_device(client, ledger, wanted)
-    view = existing(client, wanted.id, BOTH)
+    return plan_in_view(client, ledger, wanted, existing(client, wanted.id, BOTH))
+
+
+def plan_in_view(client: Client, ledger: Ledger | None, wanted: Roll, view: GroupView) -> RollPlan:
+    """The same for a group that was looked at and a certificate that was checked already."""
     slots = standing_in_group(view, ledger)
     warnings = tuple(judge(wanted, slots, client.now()))
     plan = decide_enrollment(client.app, _enrollment(wanted), view)

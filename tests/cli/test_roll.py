@@ -105,6 +105,8 @@ def test_with_several_groups_the_error_names_them(
         f"roll --group {GROUP} status",
         "roll status",
         "roll start --group a",
+        "roll --group '' --slot secondary --cert new_cert.pem --yes",
+        "roll --device '' --slot secondary --cert new_cert.pem --yes",
         "roll nonsense",
     ],
 )
@@ -129,6 +131,7 @@ def test_wrong_usage_is_2_and_sends_nothing(
         ("roll status --group a --registered-since soon", "SettingsError"),
         ("roll retire --group a --adopted nowhere.txt --yes", "SettingsError"),
         ("roll retire --group a --accept-laggards commas.txt --yes", "SettingsError"),
+        ("roll retire --group a --devices nobody.txt --yes", "SettingsError"),
         ("roll --device pump-2 --slot primary --cert leaf_cert.pem --yes", "NotAllowedHere"),
         ("roll --device leaf --slot primary --cert leaf_cert.pem --key new_key.pem --yes", "KeyMismatch"),
     ],
@@ -139,6 +142,7 @@ def test_what_can_be_checked_is_checked_before_the_first_request(
 ) -> None:  # fmt: skip
     save_identity(tmp_path, "leaf", DeviceIdentity.self_signed("leaf", now=now))
     (tmp_path / "commas.txt").write_text("a,b\n")
+    (tmp_path / "nobody.txt").write_text("\n")
 
     document = said(f"iotc-admin {line}", tmp_path, environment, 1)
 
@@ -256,3 +260,21 @@ def test_an_abort_is_told_and_a_roll_can_begin_again(
     assert slots(client) == {P: verified(old), S: None}
     document = said(f"iotc-admin roll start --group {GROUP} --cert new_cert.pem --yes", tmp_path, environment)
     assert document["state"] == "verified"
+
+
+def test_a_group_that_is_not_there_has_no_status(tmp_path: Path, environment: Environment) -> None:
+    document = said("iotc-admin roll status --group nowhere", tmp_path, environment, 1)
+
+    assert document["error"]["kind"] == "NotFound"
+
+
+def test_what_is_over_is_told_by_resume_and_refused_by_the_others(
+    tmp_path: Path, environment: Environment, old: CertificateAuthority, new: CertificateAuthority
+) -> None:
+    said(f"iotc-admin roll start --group {GROUP} --cert new_cert.pem --yes", tmp_path, environment)
+    said(f"iotc-admin roll abort --group {GROUP} --yes", tmp_path, environment)
+
+    assert said(f"iotc-admin roll resume --group {GROUP}", tmp_path, environment)["state"] == "aborted"
+    assert said(f"iotc-admin roll abort --group {GROUP}", tmp_path, environment)["state"] == "aborted"
+    document = said(f"iotc-admin roll retire --group {GROUP} --yes", tmp_path, environment, 1)
+    assert document["error"]["kind"] == "UnsafePlan"

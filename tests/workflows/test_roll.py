@@ -6,11 +6,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Literal
 
+import httpx
 import pytest
 
 from iotc_admin import CertificateAuthority, Client, Ledger, Slot
 from iotc_admin.emulator import Emulator, Fault
 from iotc_admin.errors import (
+    Conflict,
     KeyMismatch,
     NotFound,
     OutsideValidity,
@@ -362,3 +364,82 @@ def test_a_group_that_is_not_there_is_said(
 ) -> None:
     with pytest.raises(NotFound, match=GROUP):
         roll(client, ledger, next_ca)
+
+
+def after_the_upload(wire: InProcess, do: Callable[[], object]) -> None:
+    """Somebody else acts right after the first upload."""
+
+    def intrude(request: httpx.Request) -> None:
+        if request.method == "PUT":
+            wire.after = lambda _: None
+            do()
+
+    wire.after = intrude
+
+
+def test_a_code_for_what_somebody_else_put_there_is_not_handed_out(
+    emulator: Emulator, ledger: Ledger, ca: CertificateAuthority, other_ca: CertificateAuthority,
+    next_ca: CertificateAuthority,
+) -> None:  # fmt: skip
+    wire = InProcess(emulator)
+    client, stranger = operator(emulator, wire), operator(emulator, InProcess(emulator))
+    enrolled(client, ledger, ca)
+    after_the_upload(wire, lambda: roll(stranger, ledger, other_ca, reason="breach"))
+
+    with pytest.raises(PlanOutdated, match="somebody else changed it"):
+        roll(client, ledger, CertificateAuthority(next_ca.certificate, None))
+
+
+@pytest.mark.parametrize("kind", ["lose-answer", "status"])
+def test_an_upload_into_a_free_slot_is_not_repeated_over_what_somebody_did_in_the_pause(
+    emulator: Emulator, ledger: Ledger, ca: CertificateAuthority, next_ca: CertificateAuthority,
+    kind: Literal["lose-answer", "status"],
+) -> None:  # fmt: skip
+    wire = InProcess(emulator)
+    client, stranger = operator(emulator, wire), operator(emulator, InProcess(emulator))
+    enrolled(client, ledger, ca)
+    emulator.control.fault(
+        Fault(kind=kind, status=429 if kind == "status" else 0, match="EnrollmentGroups_CreateX509")
+    )
+    looks: list[bool] = []
+
+    def intrude(request: httpx.Request) -> None:
+        # The first request after the upload was refused, or its answer lost.
+        if any(each.method == "PUT" for each in emulator.control.requests):
+            wire.before = lambda _: None
+            looks.append(request.method == "GET")
+            roll(stranger, ledger, next_ca)
+
+    wire.before = intrude
+    emulator.control.clear_requests()
+
+    roll(client, ledger, next_ca)
+
+    assert looks == [True]
+    assert slots(client) == {P: verified(ca), S: verified(next_ca)}
+
+
+def test_an_old_etag_is_not_taken_for_a_ca_of_another_group(
+    emulator: Emulator, client: Client, ledger: Ledger, ca: CertificateAuthority,
+    other_ca: CertificateAuthority, next_ca: CertificateAuthority,
+) -> None:  # fmt: skip
+    enrolled(client, ledger, ca, other_ca)
+    for status, words in ((412, "look at it again"), (409, "one group only")):
+        emulator.control.fault(Fault(status=status, match="EnrollmentGroups_CreateX509"))
+        with pytest.raises(Conflict) as caught:
+            roll(client, ledger, next_ca)
+        assert words in caught.value.hint
+
+
+def test_a_certificate_that_cannot_serve_is_called_the_new_one(
+    emulator: Emulator, client: Client, ledger: Ledger, now: datetime, ca: CertificateAuthority,
+    other_ca: CertificateAuthority,
+) -> None:  # fmt: skip
+    enrolled(client, ledger, ca, other_ca)
+    expired = CertificateAuthority.create("gone", now=now - YEAR, lifetime=timedelta(days=1))
+    early = CertificateAuthority.create("early", now=now + YEAR, lifetime=YEAR)
+
+    refused(emulator, lambda: roll(client, ledger, expired), OutsideValidity, "the new certificate expired")
+    refused(
+        emulator, lambda: roll(client, ledger, early), OutsideValidity, "the new certificate is not valid"
+    )

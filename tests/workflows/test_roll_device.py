@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import httpx
 import pytest
 
 from iotc_admin import CertificateAuthority, Client, Device, DeviceIdentity, Ledger, Slot
 from iotc_admin.emulator import Emulator
-from iotc_admin.errors import KeyMismatch, NotAllowedHere, NotFound, UnsafePlan
+from iotc_admin.errors import KeyMismatch, NotAllowedHere, NotFound, PlanOutdated, UnsafePlan
 from iotc_admin.workflows.apply import Outcome
 from iotc_admin.workflows.attach import attach_certificates
 from iotc_admin.workflows.look import look_at_attestation
-from iotc_admin.workflows.roll import Reason, Roll, roll_certificate
+from iotc_admin.workflows.roll import Reason, Roll, carry_out_roll, plan_roll, roll_certificate
 
+from ..conftest import InProcess, operator
 from .test_enroll import P, S, verified, writes
 from .test_roll import YEAR, refused
 
@@ -123,3 +125,41 @@ def test_keys_of_a_device_are_not_used_twice_either(
 def test_a_device_that_is_not_there_is_said(client: Client, ledger: Ledger, now: datetime) -> None:
     with pytest.raises(NotFound, match=PUMP):
         roll_device(client, ledger, own(now))
+
+
+def test_the_certificate_that_a_device_is_to_keep_is_looked_at_once_more(
+    emulator: Emulator, client: Client, ledger: Ledger, now: datetime
+) -> None:
+    attached(client, ledger, own(now), own(now))
+    other, third = own(now), own(now, lifetime=2 * YEAR)
+    wanted = Roll("device", PUMP, S, CertificateAuthority(third.certificate, None))
+    planned = plan_roll(client, ledger, wanted)
+    attach_certificates(client, PUMP, primary=other.certificate)
+    emulator.control.clear_requests()
+
+    with pytest.raises(PlanOutdated, match="was changed meanwhile"):
+        carry_out_roll(client, wanted, planned.plan, ledger.run("roll", client.now()))
+
+    assert writes(emulator) == []
+
+
+def test_a_patch_that_has_to_wait_is_sent_again_only_after_a_look(
+    emulator: Emulator, ledger: Ledger, now: datetime
+) -> None:
+    wire = InProcess(emulator)
+    client, stranger = operator(emulator, wire), operator(emulator, InProcess(emulator))
+    attached(client, ledger, own(now), own(now))
+    other = own(now)
+    emulator.control.fault(status=429, match="Devices_UpdateAttestation")
+
+    def intrude(request: httpx.Request) -> None:
+        if request.method == "PATCH":
+            wire.after = lambda _: None
+            attach_certificates(stranger, PUMP, secondary=other.certificate)
+
+    wire.after = intrude
+
+    with pytest.raises(PlanOutdated, match="was changed meanwhile"):
+        roll_device(client, ledger, own(now, lifetime=2 * YEAR))
+
+    assert held(client)[S] == thumbprint(other)

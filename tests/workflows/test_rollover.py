@@ -362,3 +362,77 @@ def test_whose_certificates_need_a_successor_is_told(
     planned = plan_start(client, ledger, Start(GROUP, new))
 
     assert sorted(planned.successors) == [f"CN={pump}" for pump in PUMPS]
+
+
+@pytest.mark.usefixtures("group")
+def test_an_unproven_ca_that_somebody_proves_before_it_goes_again_stays(
+    client: Client, ledger: Ledger, new: CertificateAuthority
+) -> None:
+    started(client, ledger, CertificateAuthority(new.certificate, None))
+    progress = look(client, ledger, GROUP, all_of())
+    plan = plan_abortion(client, ledger, progress)
+    started(client, ledger, new)
+    retired(client, ledger, all_of(*PUMPS))
+
+    with pytest.raises(PlanOutdated, match="has proven it by now"):
+        abort(client, progress, plan, scribe(client, ledger))
+
+    assert slots(client) == {P: None, S: verified(new)}
+
+
+@pytest.mark.usefixtures("group")
+def test_a_roll_that_somebody_began_since_this_one_was_planned_is_not_hidden(
+    emulator: Emulator, client: Client, ledger: Ledger, ca: CertificateAuthority, new: CertificateAuthority
+) -> None:
+    wanted = Start(GROUP, new)
+    planned = plan_start(client, ledger, wanted)
+    started(client, ledger, ca)
+    emulator.control.clear_requests()
+
+    with pytest.raises(UnsafePlan, match="is open since"):
+        start(client, wanted, planned, scribe(client, ledger))
+
+    assert writes(emulator) == []
+    record = last_rollover(ledger, client.app, GROUP)
+    assert record is not None
+    assert record.new == sha1_thumbprint(ca.certificate)
+
+
+def test_beside_an_empty_slot_there_is_nothing_to_roll_from(
+    client: Client, ledger: Ledger, new: CertificateAuthority
+) -> None:
+    enroll_group(client, GROUP, primary=CertificateAuthority(new.certificate, None))
+
+    with pytest.raises(UnsafePlan, match="no old CA beside") as caught:
+        started(client, ledger, new)
+
+    assert "--slot primary" in caught.value.hint
+
+
+@pytest.mark.usefixtures("group")
+def test_what_is_over_is_neither_retired_nor_aborted_the_other_way(
+    client: Client, ledger: Ledger, new: CertificateAuthority
+) -> None:
+    started(client, ledger, new)
+    aborted(client, ledger, all_of(), listed=True)
+    with pytest.raises(UnsafePlan, match="it was aborted on"):
+        retired(client, ledger, all_of(*PUMPS))
+
+    started(client, ledger, new)
+    retired(client, ledger, all_of(*PUMPS))
+    with pytest.raises(UnsafePlan, match="it was closed on"):
+        aborted(client, ledger, all_of(), listed=True)
+    assert retired(client, ledger, all_of(*PUMPS)).state is State.CLOSED
+
+
+@pytest.mark.usefixtures("group")
+def test_what_a_person_vouched_for_is_on_record_beside_what_was_accepted(
+    client: Client, ledger: Ledger, new: CertificateAuthority
+) -> None:
+    started(client, ledger, new)
+    reports(client, "pump-2", new, ledger)
+
+    record = retired(client, ledger, all_of("pump-1"), frozenset({"pump-3"})).roll
+
+    assert record.vouched == {"pump-1"}
+    assert record.accepted == {"pump-3"}

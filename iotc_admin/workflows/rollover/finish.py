@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from iotc_admin.errors import UnsafePlan
+from iotc_admin.errors import PlanOutdated, UnsafePlan
 from iotc_admin.pki.validity import require_valid
 from iotc_admin.workflows.apply import Hands, apply
 from iotc_admin.workflows.plan import ConfirmVerified, Plan, RemoveCertificate, Step
 from iotc_admin.workflows.roll import known
-from iotc_admin.workflows.rollover.journal import ABORTING, RETIRING, Scribe, State
+from iotc_admin.workflows.rollover.journal import Rollover, Scribe, State
 from iotc_admin.workflows.rollover.progress import Progress, evidence, look, require_unchanged
 
 if TYPE_CHECKING:
@@ -21,8 +22,12 @@ _NAMED: Final = 10
 
 
 def remaining(progress: Progress, accepted: frozenset[str] = frozenset()) -> list[str]:
-    """The devices that keep the old CA from going. `accepted`: laggards that a person lets go."""
-    return [each for each in progress.laggards if each not in accepted]
+    """The devices that keep the old CA from going. `accepted`: laggards that a person lets go.
+
+    What was decided when the old CA was to go, before that was cut short, stays decided.
+    """
+    decided = accepted | progress.roll.accepted | progress.roll.vouched
+    return [each for each in progress.laggards if each not in decided]
 
 
 def plan_retirement(
@@ -33,6 +38,7 @@ def plan_retirement(
     Raises `UnsafePlan`, with names, while a device may still depend on the old CA.
     """
     record = progress.roll
+    _require_not(record, State.ABORTED)
     if record.over or progress.state is State.RETIRED:
         return Plan(client.app, ())
     require_unchanged(progress)
@@ -59,13 +65,18 @@ def retire(
         return progress
     if plan.steps:
         record = scribe.note(record, State.DRAINED, **evidence(progress))
-        scribe.note(record, RETIRING, accepted=[each for each in progress.laggards if each in accepted])
+        scribe.retiring(
+            record,
+            accepted=[each for each in progress.laggards if each in accepted],
+            vouched=progress.vouched,
+        )
         apply(plan, client, Hands(run=scribe.run, told=told))
     after = look(client, scribe.run.ledger, record.group)
+    _require_any(after)
     require_unchanged(after)
-    if after.state is State.RETIRED:
-        scribe.note(scribe.note(after.roll, State.RETIRED, **evidence(after)), State.CLOSED)
-    return look(client, scribe.run.ledger, record.group)
+    _require_gone(after)
+    record = scribe.note(scribe.note(after.roll, State.RETIRED, **evidence(after)), State.CLOSED)
+    return replace(after, roll=record, state=State.CLOSED)
 
 
 def plan_abortion(client: Client, ledger: Ledger | None, progress: Progress, *, listed: bool = False) -> Plan:
@@ -74,18 +85,21 @@ def plan_abortion(client: Client, ledger: Ledger | None, progress: Progress, *, 
     `listed`: a person has said which devices have the new certificate, so that silence means none.
     """
     record, group, new = progress.roll, progress.roll.group, progress.new
+    _require_not(record, State.CLOSED)
+    listed = listed or record.listed
     if record.over or new is None or new.thumbprint != record.new:
         return Plan(client.app, ())
     if progress.state is State.RETIRED:
         message = f"the old CA of {group} is gone: there is nothing to go back to"
         raise UnsafePlan(message, hint=f"finish this roll: iotc-admin roll resume --group {group}")
-    removal = RemoveCertificate(group, record.slot, record.new)
     if not new.verified:
-        return Plan(client.app, (removal,))
+        # Somebody else may prove it, and retire the old one, before this is carried out.
+        return Plan(client.app, (RemoveCertificate(group, record.slot, record.new, unverified=True),))
     _require_unused(progress, listed=listed)
     old = known(ledger, record.old)
     if old is not None:
         require_valid(old, now=client.now())
+    removal = RemoveCertificate(group, record.slot, record.new)
     return Plan(client.app, (ConfirmVerified(group, record.slot.other, record.old), removal))
 
 
@@ -94,14 +108,52 @@ def abort(
     progress: Progress,
     plan: Plan,
     scribe: Scribe,
+    *,
+    listed: bool = False,
     told: Callable[[Step], None] = lambda _: None,
 ) -> Progress:
-    """Remove the new CA and end the roll. What it had replaced does not come back."""
-    if not progress.roll.over:
-        record = scribe.note(progress.roll, ABORTING)
-        apply(plan, client, Hands(run=scribe.run, told=told))
-        scribe.note(record, State.ABORTED)
-    return look(client, scribe.run.ledger, progress.roll.group)
+    """Remove the new CA and end the roll. What it had replaced does not come back. Raises `PlanOutdated`."""
+    if progress.roll.over:
+        return progress
+    record = scribe.aborting(progress.roll, listed=listed)
+    apply(plan, client, Hands(run=scribe.run, told=told))
+    scribe.note(record, State.ABORTED)
+    after = look(client, scribe.run.ledger, progress.roll.group)
+    if plan.steps:
+        _require_any(after)
+    return after
+
+
+def _require_not(record: Rollover, end: State) -> None:
+    if record.state is end:
+        message = (
+            f"the roll of {record.group} is over: it was {end} on {record.moments[end].at:%Y-%m-%d %H:%M} UTC"
+        )
+        raise UnsafePlan(
+            message, hint=f"to begin another: iotc-admin roll start --group {record.group} --cert NEW"
+        )
+
+
+def _require_any(after: Progress) -> None:
+    # The API has no lock: two who empty the two slots in the same instant have both seen the other filled.
+    if any(each is not None and each.verified for each in (after.new, after.old)):
+        return
+    group = after.roll.group
+    message = (
+        f"{group} holds no verified certificate any more: somebody else changed the other slot meanwhile"
+    )
+    hint = (
+        f"no device can register now; put one back: iotc-admin group set-cert {group} --slot SLOT --cert CA"
+    )
+    raise PlanOutdated(message, hint=hint)
+
+
+def _require_gone(after: Progress) -> None:
+    if after.state is State.RETIRED:
+        return
+    place = f"{after.roll.group}/{after.roll.slot.other}"
+    message = f"the old CA stands in {place} again, or the new one is not verified: somebody else changed it"
+    raise PlanOutdated(message, hint=f"look at it: iotc-admin roll status --group {after.roll.group}")
 
 
 def _require_drained(progress: Progress, accepted: frozenset[str]) -> None:

@@ -66,8 +66,22 @@ class Rollover:
     @property
     def accepted(self) -> frozenset[str]:
         """The laggards that were accepted when the old certificate was to go."""
+        return self._named("accepted")
+
+    @property
+    def vouched(self) -> frozenset[str]:
+        """Those that a person's word counted for then."""
+        return self._named("vouched")
+
+    @property
+    def listed(self) -> bool:
+        """Whether the abort was begun on a person's word that no other device has the new certificate."""
+        noted = self.moments.get(ABORTING)
+        return noted is not None and noted.details.get("listed") == "yes"
+
+    def _named(self, what: str) -> frozenset[str]:
         noted = self.moments.get(RETIRING)
-        return frozenset(json.loads(noted.details.get("accepted", "[]")) if noted else ())
+        return frozenset(json.loads(noted.details.get(what, "[]")) if noted else ())
 
     @property
     def began(self) -> datetime:
@@ -110,14 +124,22 @@ class Scribe:
         self._write(State.PREPARED, group, details)
         return self._again(group)
 
-    def note(self, roll: Rollover, what: str, *, accepted: Iterable[str] = (), **details: str) -> Rollover:
+    def note(self, roll: Rollover, what: str, **details: str) -> Rollover:
         """A step of it, with the etags or counts that belong to it."""
         if what in roll.moments:
             return roll
         known = {"slot": roll.slot.value, "new": roll.new, "old": roll.old}
-        names = {"accepted": json.dumps(sorted(accepted))} if what == RETIRING else {}
-        self._write(what, roll.group, {**known, **names, **details})
+        self._write(what, roll.group, {**known, **details})
         return self._again(roll.group)
+
+    def retiring(self, roll: Rollover, *, accepted: Iterable[str], vouched: Iterable[str]) -> Rollover:
+        """The old certificate is about to go, on this ground: `resume` needs no other."""
+        names = {"accepted": accepted, "vouched": vouched}
+        return self.note(roll, RETIRING, **{name: json.dumps(sorted(each)) for name, each in names.items()})
+
+    def aborting(self, roll: Rollover, *, listed: bool) -> Rollover:
+        """The new certificate is about to go again, on this ground."""
+        return self.note(roll, ABORTING, listed="yes" if listed else "no")
 
     def _write(self, what: str, group: str, details: Mapping[str, str]) -> None:
         now = self.client.now()

@@ -41,6 +41,12 @@ class Progress:
         """The devices without evidence for the new CA."""
         return tuple(each.device for each in self.adoption.laggards) if self.adoption else ()
 
+    @property
+    def vouched(self) -> tuple[str, ...]:
+        """Those that have come over by a person's word."""
+        adopted = self.adoption.adopted if self.adoption else ()
+        return tuple(each.device for each in adopted if each.vouched)
+
 
 def look(client: Client, ledger: Ledger | None, group: str, asked: Asked | None = None) -> Progress:
     """Where the roll of a group stands; with `asked` also how many devices have come over.

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from iotc_admin.contract.enrollment_groups import Slot
-from iotc_admin.errors import OutsideValidity, UnsafePlan
+from iotc_admin.errors import OutsideValidity, PlanOutdated, UnsafePlan
 from iotc_admin.pki.authority import CertificateAuthority
 from iotc_admin.pki.description import sha1_thumbprint
 from iotc_admin.workflows.adoption import known_leafs
 from iotc_admin.workflows.apply import Outcome
-from iotc_admin.workflows.enroll import Enrollment, carry_out, check_enrollment
+from iotc_admin.workflows.enroll import Enrollment, carry_out
 from iotc_admin.workflows.look import BOTH, existing
 from iotc_admin.workflows.plan import Plan, PutCertificate, Step, short
-from iotc_admin.workflows.roll import Roll, Standing, plan_roll, standing_in_group
+from iotc_admin.workflows.roll import Roll, Standing, check_new_ca, plan_in_view, plan_roll, standing_in_group
 from iotc_admin.workflows.rollover.journal import Rollover, Scribe, State, last_rollover
-from iotc_admin.workflows.rollover.progress import look, note_progress
+from iotc_admin.workflows.rollover.progress import Progress, look, note_progress, require_unchanged
 
 if TYPE_CHECKING:
     from iotc_admin.client.client import Client
@@ -62,21 +62,26 @@ class StartPlan:
 
 def check_start(wanted: Start, now: datetime) -> None:
     """All that can be checked without the application. Raises `SettingsError` or `PkiError`."""
-    check_enrollment(Enrollment(wanted.group, {wanted.slot or Slot.PRIMARY: wanted.authority}), now)
+    check_new_ca(wanted.group, wanted.authority.certificate, now)
 
 
 def plan_start(client: Client, ledger: Ledger | None, wanted: Start) -> StartPlan:
     """Check, look, decide. Sends reads only. Raises before anything is done that could not be finished."""
     now = client.now()
     check_start(wanted, now)
-    slots = standing_in_group(existing(client, wanted.group, BOTH), ledger)
+    view = existing(client, wanted.group, BOTH)
+    slots = standing_in_group(view, ledger)
     _require_no_other(wanted, last_rollover(ledger, client.app, wanted.group))
     slot, because = _choose(wanted, slots, now)
     old, there = slots.get(slot.other), slots.get(slot)
     replaced = there if there and there.thumbprint != wanted.thumbprint else None
     _check_outlasts(wanted.authority.certificate, old)
     roll = Roll("group", wanted.group, slot, wanted.authority)
-    decided = plan_roll(client, ledger, roll)
+    decided = plan_in_view(client, ledger, roll, view)
+    if old is None and decided.plan.steps:
+        message = f"{wanted.group}/{slot.other} is empty: there is no old CA beside this one to roll from"
+        hint = f"iotc-admin roll --group {wanted.group} --slot {slot} --cert NEW"
+        raise UnsafePlan(message, hint=hint)
     successors = known_leafs(ledger, old.certificate, now) if old and old.certificate else []
     warnings = (*decided.warnings, *_doubts(wanted, old, replaced, ledger, now))
     return StartPlan(roll, because, old, replaced, decided.plan, warnings, tuple(successors))
@@ -109,8 +114,19 @@ def start(
 
     enrollment = Enrollment(wanted.group, {planned.roll.slot: wanted.authority}, replace=True, create=False)
     outcome = carry_out(client, enrollment, planned.plan, scribe.run, told=noting, again=again)
-    note_progress(look(client, scribe.run.ledger, wanted.group), scribe)
+    after = look(client, scribe.run.ledger, wanted.group)
+    require_unchanged(after)
+    _require_proven(after, outcome)
+    note_progress(after, scribe)
     return outcome
+
+
+def _require_proven(after: Progress, outcome: Outcome) -> None:
+    if after.state is State.STAGED and not outcome.codes:
+        message = (
+            f"{after.roll.group}/{after.roll.slot} is not verified any more: somebody else uploaded it again"
+        )
+        raise PlanOutdated(message, hint=f"prove it again: iotc-admin roll resume --group {after.roll.group}")
 
 
 def _recorded(wanted: Start, planned: StartPlan, scribe: Scribe, app: str) -> Rollover:
@@ -120,6 +136,8 @@ def _recorded(wanted: Start, planned: StartPlan, scribe: Scribe, app: str) -> Ro
     last = last_rollover(scribe.run.ledger, app, wanted.group)
     if last is not None and not last.over and (last.slot, last.new, last.old) == (slot, new, old):
         return last
+    # Somebody may have begun another one since this one was planned.
+    _require_no_other(wanted, last)
     replaced = planned.replaced.thumbprint if planned.replaced else ""
     return scribe.prepared(wanted.group, slot, new=new, old=old, replaced=replaced)
 
