@@ -13,6 +13,7 @@ import pytest
 from iotc_admin.emulator import Emulator, Switches
 from iotc_admin.emulator.faults import FaultKind
 
+from .outside import needed
 from .test_transcripts import environment_of, play
 from .transcript import perform
 
@@ -29,6 +30,14 @@ def test_its_sessions_are_true_in_their_order(tmp_path: Path) -> None:
     assert len(blocks("console")) == 10
 
     play("".join(blocks("console")), tmp_path)
+
+
+def test_its_keys_are_elsewhere(tmp_path: Path) -> None:
+    needed("softhsm2-util")
+    token, _, _ = (SESSIONS / "token.txt").read_text(encoding="utf-8").partition("$ iotc-admin")
+
+    assert len(blocks("shell-session")) == 2
+    play(token + "".join(blocks("shell-session")), tmp_path)
 
 
 def commands_of_the_how_to() -> list[str]:

@@ -20,7 +20,7 @@ from iotc_admin.cli.breach_views import (
 from iotc_admin.cli.doing import WAITS, telling
 from iotc_admin.cli.group import SlotName, load_authorities, next_step, slot_of
 from iotc_admin.cli.idfile import read_ids
-from iotc_admin.cli.keyfiles import KeyPasswordFile, epilog
+from iotc_admin.cli.keyfiles import KEY_HELP, KeyPasswordFile, epilog
 from iotc_admin.cli.output import ask
 from iotc_admin.cli.settings import Session
 
@@ -113,9 +113,9 @@ def replace(
     group: Group = None,
     device: Device = None,
     primary: Annotated[str | None, typer.Option(metavar="CERT", help="For the primary slot.")] = None,
-    primary_key: Annotated[str | None, typer.Option(metavar="KEY", help="Its key.")] = None,
+    primary_key: Annotated[str | None, typer.Option(metavar="KEY", help=KEY_HELP)] = None,
     secondary: Annotated[str | None, typer.Option(metavar="CERT", help="For the secondary slot.")] = None,
-    secondary_key: Annotated[str | None, typer.Option(metavar="KEY", help="Its key.")] = None,
+    secondary_key: Annotated[str | None, typer.Option(metavar="KEY", help=KEY_HELP)] = None,
     key_password_file: KeyPasswordFile = None,
 ) -> None:
     """Put new certificates, of new keys only, into the suspect slots; asks first. What is shut stays shut.
