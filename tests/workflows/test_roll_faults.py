@@ -489,7 +489,11 @@ def test_an_old_ca_that_somebody_puts_back_is_not_called_retired() -> None:
         settled(RETIRE, met)
 
 
-@pytest.mark.parametrize(("job", "operation"), [(FILL, "CreateX509"), (DEVICE, "UpdateAttestation")], ids=str)
+@pytest.mark.parametrize(
+    ("job", "operation"),
+    [(FILL, "CreateX509"), (DEVICE, "UpdateAttestation")],
+    ids=lambda each: named(each) if isinstance(each, Job) else each,
+)
 def test_what_was_done_though_its_answer_was_lost_is_told_as_done(job: Job, operation: str) -> None:
     with world(job) as met:
         met.emulator.control.fault(Fault(kind="lose-answer", match=f"EnrollmentGroups_{operation}"))
