@@ -46,7 +46,7 @@ COMMANDS = {
 }
 
 # Commands without a noun.
-ALONE = {"roll", "status"}
+ALONE = {"roll", "status", "doctor"}
 
 
 def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:

@@ -26,7 +26,7 @@ _FLAGS: Final = ("--quiet", "--verbose", "--yes", "--dry-run")
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 # Commands at the top that bring their own options, loaded when they are asked for.
-_LATER: Final = ("roll", "status")
+_LATER: Final = ("roll", "status", "doctor")
 
 
 class _Root(TyperGroup):
