@@ -42,11 +42,12 @@ COMMANDS = {
     "ledger": "import list export",
     "edge": "config lint ca bundle",
     "emulator": "run exec",
+    "profile": "add list show use remove",
     "roll": "plan start status resume retire abort",
 }
 
 # Commands without a noun.
-ALONE = {"roll", "status", "doctor"}
+ALONE = {"roll", "status", "doctor", "completion"}
 
 
 def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:

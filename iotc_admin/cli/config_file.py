@@ -5,6 +5,7 @@ Edited whole, 0600, one writer at a time; what else stands in it, comments inclu
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "iotc-admin"
 KEYS: Final = ("app", "ca_file", "token_file", "output", "ledger", "id_scope", "dps_host", "mqtt_port")
+PROFILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _OTHERS_TURN: Final = 10.0
 
 
@@ -61,6 +63,15 @@ def read_profiles() -> Profiles:
         return _profiles(file, tomllib.loads(_text(file)))
     except (OSError, ValueError) as error:
         raise _unreadable(file, error) from None
+
+
+def known_profiles(incomplete: str = "") -> list[str]:
+    """The names that may be completed; none where the file cannot be read."""
+    try:
+        names = list(read_profiles().by_name)
+    except SettingsError:
+        return []
+    return [name for name in names if name.startswith(incomplete) and PROFILE_NAME.fullmatch(name)]
 
 
 def edit(change: Callable[[TOMLDocument], None]) -> None:

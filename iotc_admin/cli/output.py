@@ -8,12 +8,14 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from iotc_admin.errors import IotcError, ProvisioningRefused, ServiceError, SettingsError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+OUTPUTS: Final = ("table", "json")
 
 
 @dataclass(frozen=True)

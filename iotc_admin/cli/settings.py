@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from iotc_admin.cli.config_file import NAME
-from iotc_admin.cli.output import Output
+from iotc_admin.cli.output import OUTPUTS, Output
 from iotc_admin.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from iotc_admin.ledger.ledger import Ledger, Run
 
 _LONGEST_PORT: Final = 5
-_OUTPUTS: Final = ("table", "json")
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Session:
     @property
     def output(self) -> Output:
         wanted = self._setting(self.options.output, "IOTC_OUTPUT", "output") or "table"
-        if wanted not in _OUTPUTS:
+        if wanted not in OUTPUTS:
             raise SettingsError(
                 f"{wanted!r} is no output", hint="IOTC_OUTPUT, and output in a profile, take table or json"
             )
