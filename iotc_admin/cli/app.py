@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from iotc_admin import __version__
 from iotc_admin.cli.config_file import known_profiles
+from iotc_admin.cli.keyfiles import DRY_RUN, epilog
 from iotc_admin.cli.output import OUTPUTS, Output
 from iotc_admin.cli.settings import Options, Session
 from iotc_admin.errors import IotcError, SettingsError
@@ -66,9 +67,8 @@ app = typer.Typer(
     name="iotc-admin",
     cls=_Root,
     help="X.509 device identities for Azure IoT Central: certificates, enrollment groups, proofs.",
-    epilog="\b\n"
-    "Exit codes: 0 done or nothing to do, 1 refused or failed, 2 wrong usage,\n"
-    "3 something is due or waits for a person, 4 partly done: repeat to resume.\n"
+    epilog="Exit codes: 0 done or nothing to do, 1 refused or failed, 2 wrong usage, "
+    "3 something is due or waits for a person, 4 partly done: repeat to resume\n\n"
     "\b\n"
     "Example:  iotc-admin group create MyX509Group --root root_cert.pem\n"
     "Library:  iotc_admin.workflows.enroll_group(client, 'MyX509Group', primary=ca)",
@@ -79,18 +79,54 @@ app = typer.Typer(
 )
 
 
-def _add_noun(name: str, purpose: str) -> None:
-    noun = typer.Typer(cls=_Noun, help=purpose, no_args_is_help=True, rich_markup_mode=None)
+def _add_noun(name: str, purpose: str, example: str, library: str) -> None:
+    end = epilog(f"iotc-admin {name} {example}", library, three=f"something waits, or {DRY_RUN}")
+    noun = typer.Typer(cls=_Noun, help=purpose, epilog=end, no_args_is_help=True, rich_markup_mode=None)
     app.add_typer(noun, name=name)
 
 
-_add_noun("cert", "Certificates and keys, without any network.")
-_add_noun("group", "Enrollment groups and the CA certificates in their slots.")
-_add_noun("device", "Devices and their own certificates (individual enrollment).")
-_add_noun("ledger", "The certificates behind the thumbprints, and the journal of runs.")
-_add_noun("edge", "IoT Edge: configuration files, the CA for modules, the trust bundle.")
-_add_noun("profile", "Named sets of settings: an application, its token file, its trust.")
-_add_noun("emulator", "A stand-in for IoT Central that really validates.")
+_add_noun(
+    "cert",
+    "Certificates and keys, without any network.",
+    "root plant7",
+    "iotc_admin.CertificateAuthority, iotc_admin.DeviceIdentity",
+)
+_add_noun(
+    "group",
+    "Enrollment groups and the CA certificates in their slots.",
+    "create MyX509Group --root root_cert.pem",
+    "client.enrollment_groups",
+)
+_add_noun(
+    "device",
+    "Devices and their own certificates (individual enrollment).",
+    "create pump-042",
+    "client.devices",
+)
+_add_noun(
+    "ledger",
+    "The certificates behind the thumbprints, and the journal of runs.",
+    "list",
+    "iotc_admin.Ledger(path)",
+)
+_add_noun(
+    "edge",
+    "IoT Edge: configuration files, the CA for modules, the trust bundle.",
+    "lint /etc/aziot/config.toml",
+    "iotc_admin.workflows.EdgeSettings",
+)
+_add_noun(
+    "profile",
+    "Named sets of settings: an application, its token file, its trust.",
+    "add plant7 --app myapp --token-file ~/plant7.token",
+    "none: profiles are the command line's own",
+)
+_add_noun(
+    "emulator",
+    "A stand-in for IoT Central that really validates.",
+    "exec -- iotc-admin group list",
+    "with iotc_admin.emulator.Emulator() as emulator: ...",
+)
 
 
 def _version(wanted: bool) -> None:

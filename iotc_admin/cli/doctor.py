@@ -28,7 +28,9 @@ _NEVER_SHOWN: Final = "given, not shown"
 
 @app.command(
     epilog=epilog(
-        "iotc-admin doctor --app myapp", "list(iotc_admin.workflows.doctor.examination.examine(case))"
+        "iotc-admin doctor --app myapp",
+        "list(iotc_admin.workflows.doctor.examination.examine(case))",
+        one="a check failed",
     )
 )
 def doctor(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -29,6 +29,15 @@ def load_authority(certificate: str, key: str | None, password_file: str | None)
     return CertificateAuthority.load(certificate, key, password=password(password_file))
 
 
-def epilog(example: str, library: str) -> str:
-    """The end of each help page: one example, and the library call that does the same."""
-    return f"\b\nExample:  {example}\nLibrary:  {library}"
+DRY_RUN: Final = "a dry run found changes to make"
+PROOF_WAITS: Final = f"the proof waits for a person, or {DRY_RUN}"
+CODES: Final = "refused or failed"
+
+
+def epilog(example: str, library: str, *, one: str = CODES, three: str = "") -> str:
+    """The end of each help page: exit codes, one example, and the library call that does the same.
+
+    `one` and `three` say when the command exits with 1 and with 3; without `three` it never does.
+    """
+    codes = ["0 done or nothing to do", f"1 {one}", "2 wrong usage", *([f"3 {three}"] if three else [])]
+    return f"Exit codes: {', '.join(codes)}\n\n\b\nExample:  {example}\nLibrary:  {library}"

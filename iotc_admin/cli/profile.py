@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from iotc_admin.cli.config_file import KEYS, PROFILE_NAME, config_file, edit, known_profiles, read_profiles
-from iotc_admin.cli.keyfiles import epilog
+from iotc_admin.cli.keyfiles import DRY_RUN, epilog
 from iotc_admin.cli.settings import Options, Session
 from iotc_admin.errors import SettingsError
 
@@ -31,6 +31,7 @@ ProfileName = Annotated[str, typer.Argument(metavar="NAME", autocompletion=known
     epilog=epilog(
         "iotc-admin profile add plant7 --app myapp --token-file ~/plant7.token",
         "none: profiles are the command line's own",
+        three=DRY_RUN,
     )
 )
 def add(
@@ -94,7 +95,9 @@ def show(ctx: typer.Context, name: ProfileName) -> None:
     _tell(session, name)
 
 
-@app.command(epilog=epilog("iotc-admin profile use plant7", "none: profiles are the command line's own"))
+@app.command(
+    epilog=epilog("iotc-admin profile use plant7", "none: profiles are the command line's own", three=DRY_RUN)
+)
 def use(
     ctx: typer.Context,
     name: Annotated[
@@ -131,7 +134,11 @@ def use(
         _tell(session, name, "used when none is named")
 
 
-@app.command(epilog=epilog("iotc-admin profile remove plant7", "none: profiles are the command line's own"))
+@app.command(
+    epilog=epilog(
+        "iotc-admin profile remove plant7", "none: profiles are the command line's own", three=DRY_RUN
+    )
+)
 def remove(ctx: typer.Context, name: ProfileName) -> None:
     """Forget a profile. Nothing is asked: the files that it names, the token's among them, stay as they are.
 
