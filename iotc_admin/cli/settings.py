@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import getpass
 import logging
 import os
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from iotc_admin.ledger.ledger import Ledger, Run
 
 _LONGEST_PORT: Final = 5
+_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True)
@@ -257,15 +259,20 @@ def entra_token() -> EntraToken:
     return EntraToken()
 
 
-def read_secret(file: str) -> str:
-    """The one line of a file that holds a token or a password, its line end aside."""
+def read_text(file: str, *, hint: str) -> str:
+    """The text of a file in UTF-8; or in UTF-16 with a mark of it in front, as PowerShell writes it."""
     from iotc_admin.pki.store import read_file
 
+    data = read_file(file)
     try:
-        text = read_file(file).decode("utf-8-sig")
+        return data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")
     except UnicodeDecodeError:
-        raise SettingsError(f"{file} is not text", hint="it should hold one line") from None
-    secret = text.rstrip("\r\n")
+        raise SettingsError(f"{file} is not text", hint=hint) from None
+
+
+def read_secret(file: str) -> str:
+    """The one line of a file that holds a token or a password, its line end aside."""
+    secret = read_text(file, hint="it should hold one line").rstrip("\r\n")
     if not secret:
         raise SettingsError(f"{file} is empty", hint="it should hold one line")
     return secret

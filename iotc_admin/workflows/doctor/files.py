@@ -34,7 +34,7 @@ def ledger(case: Case) -> Found:
             "move it away and restore a copy, or import the certificates anew: iotc-admin ledger import CERT"
         )
         return failed(f"{file}: {health.fault}", cause, fix)
-    return ok(f"{file} is sound: {health.certificates} certificates, {health.events} events in its journal")
+    return ok(f"{file} is sound (certificates: {health.certificates}, events: {health.events})")
 
 
 def modes(case: Case) -> Found:
@@ -45,7 +45,11 @@ def modes(case: Case) -> Found:
     folders = list(dict.fromkeys(each.absolute().parent for each in files))
     found = [*map(_of_folder, folders), *map(_of_file, files)]
     wrong = [each for each in found if each is not None]
-    return worst(wrong) if wrong else ok(f"{len(files)} files are their owner's alone")
+    return (
+        worst(wrong)
+        if wrong
+        else ok(f"all are their owner's alone: {', '.join(each.name for each in files)}")
+    )
 
 
 def _of_file(file: Path) -> Found | None:
