@@ -135,7 +135,9 @@ def _offers(root: TyperGroup, place: _Place, current: str) -> Iterator[tuple[str
     if place.option is not None:
         yield from _values(place.option, place, current)
     elif current.startswith("-"):
-        shown = {id(each): each for each in (*command.get_params(place.context), *root.params)}
+        shown: dict[int, Any] = {
+            id(each): each for each in (*command.get_params(place.context), *root.params)
+        }
         for each in shown.values():
             if each.param_type_name == "option" and not each.hidden:
                 yield from ((name, each.help or "") for name in (*each.opts, *each.secondary_opts))

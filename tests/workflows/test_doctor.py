@@ -194,6 +194,17 @@ def test_a_dead_proxy_is_named_without_its_password(case: Case, monkeypatch: pyt
     assert "geheim" not in "".join(map(told, found.values()))
 
 
+def test_behind_a_proxy_a_name_need_not_have_an_address_here(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+
+    found = examined(case, app=Origin("no-such-host.invalid"))
+
+    assert (found["DNS"].state, found["DNS"].found.seen) == ("skipped", "the proxy looks the name up")
+    assert found["proxy"].state == "failed"
+
+
 def test_a_proxy_that_asks_for_a_password_is_told_from_a_dead_one(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
