@@ -13,7 +13,6 @@ from iotc_admin.cli.settings import Session, entra_token
 from iotc_admin.errors import SettingsError
 
 if TYPE_CHECKING:
-    from iotc_admin.client.origin import Origin
     from iotc_admin.workflows.doctor.case import Case, Problem, Setting
     from iotc_admin.workflows.doctor.findings import Finding
 
@@ -23,7 +22,15 @@ Line = list[tuple[str, str]]
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 _STYLES: Final = {"ok": "green", "warning": "yellow", "failed": "bold red", "skipped": "dim"}
-_NEVER_SHOWN: Final = "given, not shown"
+# What holds where nothing is said.
+_DEFAULTS: Final = {
+    "app": "none",
+    "ca_file": "the system's trust store alone",
+    "token_file": "none: Entra ID is asked",
+    "output": "table",
+    "id_scope": "asked when needed",
+    "mqtt_port": "8883",
+}
 
 
 @app.command(
@@ -84,7 +91,7 @@ class _Gathered:
         from iotc_admin.client._application import utc_now
         from iotc_admin.client.origin import Origin
         from iotc_admin.client.pacing import Pacer
-        from iotc_admin.device.endpoint import MQTT_PORT, dps_endpoint
+        from iotc_admin.device.endpoint import DPS_HOST, MQTT_PORT, dps_endpoint
         from iotc_admin.workflows.doctor.case import Case
 
         app = self.read(lambda: Origin.of(session.app))
@@ -92,9 +99,10 @@ class _Gathered:
         port = self.read(lambda: session.mqtt_port(mqtt_port) or MQTT_PORT)
         trusts = self.read(lambda: _check_trust(session)) is not None
         token_file = self.read(lambda: session.token_file)
+        ledger = self.read(lambda: session.ledger_file)
         token, unreadable = _token(session)
         return Case(
-            settings=_settings(session, app, dps_host, mqtt_port),
+            settings=_settings(session, {"ledger": ledger, "dps_host": DPS_HOST}, dps_host, mqtt_port),
             problems=tuple(self.problems),
             app=app,
             token=token,
@@ -104,7 +112,7 @@ class _Gathered:
             ca_file=session.ca_file if trusts else None,
             dps=dps,
             mqtt_port=port,
-            ledger=self.read(lambda: session.ledger_file),
+            ledger=ledger,
             private=tuple(each for each in (config_file(), token_file) if each is not None),
             pacer=lambda: Pacer(str(app), file=session.pace_file),
             clock=utc_now,
@@ -140,28 +148,30 @@ def _check_trust(session: Session) -> bool:
 
 
 def _settings(
-    session: Session, app: Origin | None, dps_host: str | None, mqtt_port: int | None
+    session: Session, shown: dict[str, object], dps_host: str | None, mqtt_port: int | None
 ) -> tuple[Setting, ...]:
+    """Each setting with its source, as it was given, whether or not it can be used."""
     from iotc_admin.workflows.doctor.case import Setting
 
-    options, environment = session.options, session.environment
-    token = options.token_file or environment.get("IOTC_API_TOKEN") or session.profile.get("token_file")
-    rows: tuple[tuple[str, object, str | int | None, str, str], ...] = (
-        ("app", app, options.app, "--app", "IOTC_APP"),
-        ("ca_file", None, options.ca_file, "--ca-file", "IOTC_CA_FILE"),
-        ("token_file", _NEVER_SHOWN if token else None, options.token_file, "--token-file", "IOTC_API_TOKEN"),
-        ("output", None, options.output, "--output", "IOTC_OUTPUT"),
-        ("ledger", None, options.ledger, "--ledger", "IOTC_LEDGER"),
-        ("id_scope", None, None, "", "IOTC_ID_SCOPE"),
-        ("dps_host", None, dps_host, "--dps-host", "IOTC_DPS_HOST"),
-        ("mqtt_port", None, mqtt_port, "--mqtt-port", "IOTC_MQTT_PORT"),
+    options = session.options
+    rows: tuple[tuple[str, str | int | None, str, str], ...] = (
+        ("app", options.app, "--app", "IOTC_APP"),
+        ("ca_file", options.ca_file, "--ca-file", "IOTC_CA_FILE"),
+        ("token_file", options.token_file, "--token-file", "IOTC_API_TOKEN"),
+        ("output", options.output, "--output", "IOTC_OUTPUT"),
+        ("ledger", options.ledger, "--ledger", "IOTC_LEDGER"),
+        ("id_scope", None, "", "IOTC_ID_SCOPE"),
+        ("dps_host", dps_host, "--dps-host", "IOTC_DPS_HOST"),
+        ("mqtt_port", mqtt_port, "--mqtt-port", "IOTC_MQTT_PORT"),
     )
-    found = []
-    for key, shown, option, name, variable in rows:
-        value = shown or option or environment.get(variable) or session.profile.get(key)
+    found = [_profile(session)]
+    for key, option, name, variable in rows:
+        given = option or session.environment.get(variable) or session.profile.get(key)
+        if given and key == "token_file":
+            given = "given, not shown"
         source = session.source(option, name, variable, key)
-        found.append(Setting(key, str(value or _defaults(session)[key]), source))
-    return (_profile(session), *found)
+        found.append(Setting(key, str(given or _DEFAULTS.get(key) or shown[key]), source))
+    return tuple(found)
 
 
 def _profile(session: Session) -> Setting:
@@ -170,21 +180,6 @@ def _profile(session: Session) -> Setting:
     named = "--profile" if session.options.profile else "IOTC_PROFILE"
     source = named if session.options.profile or session.environment.get("IOTC_PROFILE") else "default"
     return Setting("profile", session.profile_name or "none", source)
-
-
-def _defaults(session: Session) -> dict[str, str]:
-    from iotc_admin.device.endpoint import DPS_HOST, MQTT_PORT
-
-    return {
-        "app": "none",
-        "ca_file": "the system's trust store alone",
-        "token_file": "none: Entra ID is asked",
-        "output": "table",
-        "ledger": str(session.ledger_file) if not session.named_ledger else "",
-        "id_scope": "asked when needed",
-        "dps_host": DPS_HOST,
-        "mqtt_port": str(MQTT_PORT),
-    }
 
 
 def _document(finding: Finding) -> dict[str, Any]:

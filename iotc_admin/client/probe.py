@@ -27,7 +27,11 @@ from iotc_admin.errors import SettingsError
 Failure = Literal["", "settings", "proxy", "name", "connection", "certificate", "tls", "silence"]
 
 _PATIENCE: Final = 10.0
-_USERINFO: Final = re.compile(r"//[^/@\s]*@")
+_SECRETS: Final = (
+    (re.compile(r"//\S*@"), "//***@"),
+    (re.compile(r"(sig=|Bearer )[^\s&\"']+", re.IGNORECASE), r"\1***"),
+    (re.compile(r"eyJ[\w-]{8,}\.[\w.-]*"), "***"),
+)
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,10 @@ class Proxy:
 
 
 def masked(text: str) -> str:
-    """The text with user and password cut out of each URL."""
-    return _USERINFO.sub("//***@", text)
+    """The text without what looks like a secret: user and password of a URL, a signature, a JWT."""
+    for pattern, shown in _SECRETS:
+        text = pattern.sub(shown, text)
+    return text
 
 
 def proxy_for(host: str, port: int) -> Proxy | None:

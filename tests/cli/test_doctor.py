@@ -106,6 +106,18 @@ def test_an_output_that_is_none_is_a_finding_told_to_people(tmp_path: Path, whol
     assert done.stdout.startswith(" 1  FAILED   settings        'xml' is no output\n")
 
 
+@pytest.mark.parametrize("key", ["app", "ca_file", "token_file", "output", "ledger", "dps_host", "mqtt_port"])
+def test_a_setting_of_the_wrong_kind_is_a_finding(key: str, tmp_path: Path, whole: Environment) -> None:
+    write_profile(tmp_path, f"default = 'p'\n[profiles.p]\n{key} = 5\n")
+    bare = {name: value for name, value in whole.items() if not name.startswith("IOTC_")}
+
+    done = shell("iotc-admin doctor", tmp_path, bare)
+
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith(" 1  FAILED   settings")
+    assert "5" in done.stdout
+
+
 def test_a_config_file_that_cannot_be_read_is_a_finding(tmp_path: Path, whole: Environment) -> None:
     write_profile(tmp_path, "nonsense")
 
@@ -124,12 +136,35 @@ def test_a_token_that_is_none_is_never_shown(token: str, tmp_path: Path, whole: 
     assert "SECRETSECRET" not in done.stdout + done.stderr
 
 
-def test_a_proxys_password_is_never_shown(tmp_path: Path, whole: Environment) -> None:
-    whole |= {"HTTPS_PROXY": "http://user:geheim@127.0.0.1:9", "NO_PROXY": ""}
+@pytest.mark.parametrize("secret", ["a&sig=SECRETSECRET&b", "eyJhbGciOiJSUzI1NiJ9.SECRETSECRET.x"])
+@pytest.mark.parametrize("name", ["APP", "CA_FILE", "DPS_HOST", "ID_SCOPE", "MQTT_PORT", "PROFILE", "LEDGER"])
+def test_a_secret_in_the_wrong_place_is_not_shown(
+    name: str, secret: str, tmp_path: Path, whole: Environment
+) -> None:
+    done = shell("iotc-admin doctor", tmp_path, {**whole, f"IOTC_{name}": secret})
+
+    assert "***" in done.stdout
+    assert "SECRETSECRET" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://user:geheim@127.0.0.1:9",
+        "user:geheim@127.0.0.1:9",
+        "http://user:x/geheim@127.0.0.1:9",
+        "http://user:x@geheim@127.0.0.1:9",
+        "foo://user:geheim@127.0.0.1:9",
+        "http://user:geheim@[::1",
+    ],
+)
+def test_a_proxys_password_is_never_shown(proxy: str, tmp_path: Path, whole: Environment) -> None:
+    whole |= {"HTTPS_PROXY": proxy, "NO_PROXY": ""}
 
     done = shell("iotc-admin doctor; iotc-admin doctor -o json", tmp_path, whole)
 
-    assert "http://***@127.0.0.1:9" in done.stdout
+    assert "//***@" in done.stdout
+    assert "FAILED   proxy" in done.stdout
     assert "geheim" not in done.stdout + done.stderr
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from iotc_admin.client.client import Client
 from iotc_admin.client.credentials import ApiToken, Credential
@@ -42,9 +42,10 @@ _JUST_NOW: Final = timedelta(minutes=1)
 
 def role(case: Case, failed_before: Callable[[int], bool]) -> Found:
     """`failed_before` says whether the check of this number failed."""
-    blocker = next((number for number in (1, 2, 3, 4, 6) if failed_before(number)), None)
-    if case.app is None or not case.trusts or case.visit.failure or blocker not in {None, 1}:
-        return skipped(f"because check {blocker or 4} failed")
+    if case.app is None or not case.trusts:
+        return skipped("because check 1 failed")
+    if blocker := next((number for number in (2, 3, 4, 6) if failed_before(number)), None):
+        return skipped(f"because check {blocker} failed")
     credential = case.entra if case.token is None else ApiToken(case.token)
     try:
         with _client(case, credential) as client:
@@ -127,7 +128,9 @@ def _told(assignment: RoleAssignment, names: dict[str | None, str]) -> str:
     return f"{names.get(assignment.role) or assignment.role}{where}"
 
 
-def throttle(case: Case, _: Any = None) -> Found:
+def throttle(case: Case) -> Found:
+    if case.app is None:
+        return skipped("because check 1 failed")
     pacer = case.pacer()
     pace = pacer.pace()
     pacer.close()
