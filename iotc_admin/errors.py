@@ -21,12 +21,15 @@ IotcError                     .hint: what to do next
 │  ├─ OutsideValidity
 │  └─ NotAllowedHere
 ├─ ProvisioningRefused        DPS or hub said no: .error_code, .cause, .fix
-└─ PlanError
-   ├─ UnsafePlan
-   └─ PlanOutdated
+├─ PlanError
+│  ├─ UnsafePlan
+│  └─ PlanOutdated
+└─ RunIncomplete             .failures: some items failed; repeating does the rest
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class IotcError(Exception):
@@ -170,3 +173,11 @@ class UnsafePlan(PlanError):
 
 class PlanOutdated(PlanError):
     """Somebody else changed the application between our look and our deed."""
+
+
+class RunIncomplete(IotcError):
+    """Some items of many failed, the others are done. `failures`: by item, why. Repeating does the rest."""
+
+    def __init__(self, message: str, *, failures: Mapping[str, str], hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.failures = failures

@@ -39,6 +39,7 @@ COMMANDS = {
     "cert": "root intermediate device sign verification show check",
     "group": "create list show update delete set-cert code verify remove-cert",
     "device": "create show list update delete attach-cert detach-cert credentials telemetry connect explain",
+    "breach": "contain replace release report",
     "ledger": "import list export",
     "edge": "config lint ca bundle",
     "emulator": "run exec",

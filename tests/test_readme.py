@@ -8,12 +8,17 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from iotc_admin.emulator import Switches
+import pytest
+
+from iotc_admin.emulator import Emulator, Switches
 from iotc_admin.emulator.faults import FaultKind
 
-from .test_transcripts import play
+from .test_transcripts import environment_of, play
+from .transcript import perform
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+SESSIONS = ROOT / "tests" / "transcripts"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -21,14 +26,33 @@ def blocks(language: str) -> list[str]:
 
 
 def test_its_sessions_are_true_in_their_order(tmp_path: Path) -> None:
-    assert len(blocks("console")) == 9
+    assert len(blocks("console")) == 10
 
     play("".join(blocks("console")), tmp_path)
 
 
-def test_its_python_runs(tmp_path: Path) -> None:
-    (program,) = blocks("python")
+def commands_of_the_how_to() -> list[str]:
+    """The cells of the second column of the table beside Microsoft's how-to, in their order."""
+    _, _, table = README.partition("## Microsoft's how-to")
+    rows = re.findall(r"^\| (.*) \| (.*) \|$", table.partition("\n## ")[0], flags=re.MULTILINE)
+    return [each for _, cell in rows for each in re.findall(r"`(iotc-admin [^`]+)`", cell)]
 
+
+def test_each_step_of_microsofts_how_to_is_done_by_the_command_beside_it(tmp_path: Path) -> None:
+    commands = commands_of_the_how_to()
+    (tmp_path / "renewed.txt").write_text("sample-device-01\n")
+
+    with Emulator(retry_after=0) as emulator:
+        said = {each: perform(each, tmp_path, environment_of(emulator, tmp_path)) for each in commands}
+
+    assert {each: text for each, text in said.items() if "\n? " in f"\n{text}"} == {}
+    assert len(commands) == 27
+
+
+@pytest.mark.parametrize(
+    ("program", "prints"), list(zip(blocks("python"), ("plant-7 x509", "[]"), strict=True))
+)
+def test_its_python_runs(program: str, prints: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
         cwd=tmp_path,
@@ -38,7 +62,16 @@ def test_its_python_runs(tmp_path: Path) -> None:
     )
 
     assert (done.stderr, done.returncode) == ("", 0)
-    assert "plant-7 x509" in done.stdout
+    assert prints in done.stdout
+
+
+def test_its_picture_is_that_of_a_session_that_stays_true() -> None:
+    drawn = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "picture", SESSIONS / "tour.txt"], capture_output=True, check=True
+    )
+
+    assert (SESSIONS / "tour.svg").read_bytes() == drawn.stdout
+    assert "](tests/transcripts/tour.svg)" in README
 
 
 def test_its_two_commands_are_there_and_can_be_run() -> None:

@@ -19,10 +19,11 @@ from iotc_admin.cli.config_file import known_profiles
 from iotc_admin.cli.keyfiles import DRY_RUN, epilog
 from iotc_admin.cli.output import OUTPUTS, Output
 from iotc_admin.cli.settings import Options, Session
-from iotc_admin.errors import IotcError, SettingsError
+from iotc_admin.errors import IotcError, RunIncomplete, SettingsError
 
 # They may stand anywhere on the line; the parser knows them in front of the command only.
 _TAKES_VALUE: Final = ("--app", "--profile", "--ca-file", "--token-file", "--output", "-o", "--ledger")
+_PARTLY: Final = 4
 _FLAGS: Final = ("--quiet", "--verbose", "--yes", "--dry-run")
 
 # typer exports the class of one usage error only; its parent stands for all of them.
@@ -102,6 +103,12 @@ _add_noun(
     "Devices and their own certificates (individual enrollment).",
     "create pump-042",
     "client.devices",
+)
+_add_noun(
+    "breach",
+    "When a key is in the wrong hands: contain, replace, release, report.",
+    "contain --group MyX509Group",
+    "iotc_admin.workflows.breach",
 )
 _add_noun(
     "ledger",
@@ -221,6 +228,7 @@ def _failed(error: Exception, line: list[str]) -> int:
             return _wrong_usage(error, _output(line))
         case IotcError():
             _output(line).error(error)
+            return _PARTLY if isinstance(error, RunIncomplete) else 1
         case OSError():
             # Nobody reads our output, or the disk is full: the interpreter must not complain at exit, too.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -34,10 +34,13 @@ PROOF_WAITS: Final = f"the proof waits for a person, or {DRY_RUN}"
 CODES: Final = "refused or failed"
 
 
-def epilog(example: str, library: str, *, one: str = CODES, three: str = "") -> str:
+def epilog(example: str, library: str, *, one: str = CODES, three: str = "", partly: bool = False) -> str:
     """The end of each help page: exit codes, one example, and the library call that does the same.
 
-    `one` and `three` say when the command exits with 1 and with 3; without `three` it never does.
+    `one` and `three` say when the command exits with 1 and with 3; without `three` it never does, and
+    without `partly` never with 4.
     """
-    codes = ["0 done or nothing to do", f"1 {one}", "2 wrong usage", *([f"3 {three}"] if three else [])]
+    codes = ["0 done or nothing to do", f"1 {one}", "2 wrong usage"]
+    codes += [f"3 {three}"] if three else []
+    codes += ["4 partly done: repeat to resume"] if partly else []
     return f"Exit codes: {', '.join(codes)}\n\n\b\nExample:  {example}\nLibrary:  {library}"

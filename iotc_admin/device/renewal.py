@@ -21,7 +21,13 @@ from iotc_admin.device.hub import hub_over
 from iotc_admin.device.provisioning import Enrollee
 from iotc_admin.device.route import Route
 from iotc_admin.device.steps import Step, Steps, nobody
-from iotc_admin.errors import IotcError, NoAnswer, ProvisioningRefused, UnexpectedAnswer
+from iotc_admin.errors import (
+    IotcError,
+    NoAnswer,
+    ProvisioningRefused,
+    SettingsError,
+    UnexpectedAnswer,
+)
 from iotc_admin.pki.description import sha1_thumbprint
 
 if TYPE_CHECKING:
@@ -117,6 +123,12 @@ class Renewal:
         with self._steps.step("keep"):
             self._generations.stage(identity, self._way.clock())
         return self._try(identity)
+
+    def report(self) -> None:
+        """Reports at the hub it was assigned to, without registering anew. SettingsError before `start`."""
+        if self._last is None:
+            raise SettingsError("the device has not registered yet", hint="start() registers")
+        self._report(self._route(self._last.identity), self._last)
 
     def _try(self, identity: DeviceIdentity) -> Standing:
         assigned: list[Assignment] = []

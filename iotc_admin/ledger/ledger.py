@@ -24,7 +24,7 @@ from iotc_admin.errors import SettingsError
 if TYPE_CHECKING:
     from cryptography import x509
 
-VERSION: Final = 2
+VERSION: Final = 3
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS certificates (
     sha256 TEXT PRIMARY KEY, sha1 TEXT NOT NULL, spki_sha256 TEXT NOT NULL, subject TEXT NOT NULL,
@@ -41,6 +41,12 @@ CREATE TABLE IF NOT EXISTS journal (
     id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES runs, at TEXT NOT NULL, event TEXT NOT NULL,
     details TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS id_scopes (app TEXT PRIMARY KEY, id_scope TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS breaches (
+    id INTEGER PRIMARY KEY, app TEXT NOT NULL, kind TEXT NOT NULL, holder TEXT NOT NULL,
+    suspects TEXT NOT NULL, begun TEXT NOT NULL, closed TEXT);
+CREATE TABLE IF NOT EXISTS breach_devices (
+    id INTEGER PRIMARY KEY, breach INTEGER NOT NULL REFERENCES breaches, device TEXT NOT NULL,
+    state TEXT NOT NULL, at TEXT NOT NULL, UNIQUE (breach, device));
 """
 _MAGIC: Final = b"SQLite format 3\0"
 _COLUMNS: Final = "sha1, sha256, spki_sha256, subject, issuer, serial, not_before, not_after, key_type, pem"
@@ -129,16 +135,31 @@ class Ledger:
         """The certificates that name this issuer, as RFC 4514 writes it."""
         return self._entries("WHERE issuer = ?", (issuer,))
 
-    def events(self, *named: str) -> list[Event]:
-        """The journal, oldest first; only the events of these names, if any are given."""
-        which = f"WHERE event IN ({', '.join('?' * len(named))})" if named else ""
+    def with_key(self, spki_sha256: str) -> list[Entry]:
+        """The certificates for this public key, by the SHA-256 of its SubjectPublicKeyInfo."""
+        return self._entries("WHERE spki_sha256 = ?", (spki_sha256,))
+
+    def bound_for(self, app: str, holder: str) -> frozenset[str]:
+        """The certificates that were ever bound for this group or device, as SHA-1 thumbprints."""
+        query = "SELECT DISTINCT sha1 FROM sightings JOIN certificates USING (sha256)"
+        rows = self.rows(f"{query} WHERE app = ? AND holder = ?", (app, holder))
+        return frozenset(str(sha1) for (sha1,) in rows)
+
+    def events(self, *named: str, prefix: str = "") -> list[Event]:
+        """The journal, oldest first; only the events of these names, or that begin so, if any are given."""
+        which = f"event IN ({', '.join('?' * len(named))})" if named else "substr(event, 1, length(?)) = ?"
         query = "SELECT j.at, command, event, details FROM journal j JOIN runs ON runs.id = run"
-        query = f"{query} {which} ORDER BY j.id"
+        query = f"{query} WHERE {which} ORDER BY j.id"
         with self._translated():
-            rows = self._db.execute(query, named).fetchall()
             return [
-                Event(_time(at), command, event, json.loads(details)) for at, command, event, details in rows
+                Event(_time(at), command, event, json.loads(details))
+                for at, command, event, details in self.rows(query, named or (prefix, prefix))
             ]
+
+    def rows(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        """What a query of the schema above finds."""
+        with self._translated():
+            return self._db.execute(query, values).fetchall()
 
     def id_scope(self, app: str) -> str | None:
         """The ID scope of this application, if it was ever told."""

@@ -20,6 +20,7 @@ from iotc_admin.contract.devices import CertificateProperties
 from iotc_admin.errors import NotFound
 from iotc_admin.pki.chain import signed_by
 from iotc_admin.pki.pem import read_certificate
+from iotc_admin.workflows.known import issuers
 from iotc_admin.workflows.look import look_at_attestation
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from iotc_admin.ledger.ledger import Ledger
 
 _AT_ONCE: Final = 8
-# A path of certificates longer than this is no path but a riddle.
-_DEEPEST: Final = 10
 
 State: TypeAlias = Literal["adopted", "old", "unknown"]
 
@@ -92,31 +91,13 @@ class Signers:
         entry = self.ledger.find(thumbprint) if self.ledger else None
         if entry is None:
             return "unknown"
-        for signer in self._above(read_certificate(entry.pem.encode())):
+        both = [self.new] if self.old is None else [self.new, self.old]
+        for signer in issuers(self.ledger, read_certificate(entry.pem.encode()), both):
             if signer == self.new:
                 return "adopted"
             if signer == self.old:
                 return "old"
         return "unknown"
-
-    def _above(self, certificate: x509.Certificate) -> Iterator[x509.Certificate]:
-        """Who signed it, and who signed that, as far as it is known: intermediates may stand between."""
-        for _ in range(_DEEPEST):
-            issuer = next(
-                (each for each in self._candidates(certificate) if signed_by(certificate, each)), None
-            )
-            if issuer is None or issuer == certificate:
-                return
-            yield issuer
-            certificate = issuer
-
-    def _candidates(self, certificate: x509.Certificate) -> Iterator[x509.Certificate]:
-        yield self.new
-        if self.old is not None:
-            yield self.old
-        if self.ledger:
-            for entry in self.ledger.with_subject(certificate.issuer.rfc4514_string()):
-                yield read_certificate(entry.pem.encode())
 
 
 def look_at_adoption(client: Client, asked: Asked, signers: Signers) -> Adoption:

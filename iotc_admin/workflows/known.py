@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
+from cryptography import x509
+
+from iotc_admin.pki.chain import signed_by
 from iotc_admin.pki.description import common_name, is_ca
 from iotc_admin.pki.pem import read_certificate
 from iotc_admin.workflows.look import BOTH
@@ -22,6 +26,9 @@ from iotc_admin.workflows.plan import (
 
 if TYPE_CHECKING:
     from iotc_admin.ledger.ledger import Entry, Ledger
+
+# A path of certificates longer than this is no path but a riddle.
+_DEEPEST: Final = 10
 
 Kind: TypeAlias = Literal["group", "device"]
 
@@ -76,6 +83,25 @@ def newest_leafs(ledger: Ledger | None) -> Mapping[str, Entry]:
         if name and name.isascii() and not is_ca(certificate):
             leafs[name.lower()] = entry
     return leafs
+
+
+def issuers(
+    ledger: Ledger | None, certificate: x509.Certificate, also: Iterable[x509.Certificate] = ()
+) -> Iterator[x509.Certificate]:
+    """Who signed it, and who signed that, nearest first, as far as the ledger knows them, or `also` holds."""
+    given = list(also)
+    for _ in range(_DEEPEST):
+        candidates = chain(given, _with_subject(ledger, certificate.issuer.rfc4514_string()))
+        issuer = next((each for each in candidates if signed_by(certificate, each)), None)
+        if issuer is None or issuer == certificate:
+            return
+        yield issuer
+        certificate = issuer
+
+
+def _with_subject(ledger: Ledger | None, subject: str) -> Iterator[x509.Certificate]:
+    entries = ledger.with_subject(subject) if ledger else []
+    return (read_certificate(each.pem.encode()) for each in entries)
 
 
 def _last_deeds(ledger: Ledger, app: str) -> Mapping[Place, Deed]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from iotc_admin.client.client import Client
 
 _AT_ONCE: Final = 8
+# The list comes in pages of 25: beyond this many devices it takes fewer requests.
+_FEW: Final = 100
 BOTH = (Slot.PRIMARY, Slot.SECONDARY)
 
 
@@ -130,6 +132,16 @@ def look_at_device(client: Client, device: str) -> Device | None:
         return client.devices.get(device)
     except NotFound:
         return None
+
+
+def look_at_devices(client: Client, devices: Iterable[str]) -> dict[str, Device | None]:
+    """These devices, None for those that are not there: one by one when they are few, else by the list."""
+    ids = list(devices)
+    if len(ids) <= _FEW:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return dict(zip(ids, pool.map(lambda each: look_at_device(client, each), ids), strict=True))
+    found = {each.id: each for each in client.devices.list()}
+    return {device: found.get(device) for device in ids}
 
 
 def existing_device(client: Client, device: str, *, hint: str = "") -> Device:
