@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import select
-import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ..outside import needed
 from .test_door import Environment, shell, write_profile
 
 
@@ -73,9 +73,8 @@ LINES = [
 
 
 def said(program: str, line: str, script: str, folder: Path, environment: Environment) -> list[str]:
-    assert shutil.which(program), f"{program} is not installed"
     done = subprocess.run(
-        [program, *(["-f"] if program == "zsh" else []), "-c", script.format(words=line)],
+        [needed(program), *(["-f"] if program == "zsh" else []), "-c", script.format(words=line)],
         cwd=folder,
         env=environment,
         capture_output=True,

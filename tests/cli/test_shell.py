@@ -18,6 +18,7 @@ import pytest
 
 from iotc_admin.emulator import Emulator
 
+from ..outside import needed
 from .test_door import Environment, environment, shell, write_profile
 
 __all__ = ["environment"]
@@ -179,7 +180,8 @@ def test_certificates_keys_and_requests_may_come_from_windows(
     rewritten: Rewritten, tmp_path: Path, environment: Environment
 ) -> None:
     shell("iotc-admin cert root plant7", tmp_path, environment)
-    new = "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=pump"
+    openssl = needed("openssl", probe="version")
+    new = f"{openssl} req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=pump"
     shell(f"{new} -keyout k -out pump.csr", tmp_path, environment)
     for name in ("plant7_cert.pem", "plant7_key.pem", "pump.csr"):
         (tmp_path / name).write_bytes(rewritten((tmp_path / name).read_bytes()))
