@@ -179,6 +179,19 @@ def test_completion_loads_nothing_heavy(tmp_path: Path, environment: Environment
     assert (code, set(heavy) & set(loaded)) == ("0", set())
 
 
+def test_bash_takes_an_option_and_its_value_apart(tmp_path: Path, environment: Environment) -> None:
+    assert said("bash", "group set-cert g --slot =", BASH, tmp_path, environment) == ["primary", "secondary"]
+    assert said("bash", "group set-cert g --slot = pri", BASH, tmp_path, environment) == ["primary"]
+
+
+def test_names_that_a_shell_would_take_apart_are_not_offered(
+    tmp_path: Path, environment: Environment
+) -> None:
+    done = shell("iotc-admin complete -- --profile ''", tmp_path, environment)
+
+    assert done.stdout.split() == ["plant7", "plant8"]
+
+
 def test_a_config_file_that_cannot_be_read_does_not_show_on_tab(
     tmp_path: Path, environment: Environment
 ) -> None:

@@ -201,6 +201,7 @@ def test_a_profile_that_exists_is_not_changed_and_a_repeat_is_nothing_to_do(
 
     assert done.returncode == 1
     assert "iotc-admin profile remove p" in done.stderr
+    assert shell("iotc-admin profile add p --app two --dry-run", tmp_path, bare).returncode == 1
     assert kept(file)["profiles"]["p"] == {"app": "one"}
 
 

@@ -178,7 +178,7 @@ def test_a_setting_that_cannot_be_used_is_named_and_what_needs_it_is_skipped(cas
 
     assert found["settings"].state == "failed"
     assert "no application is named" in told(found["settings"])
-    for name in ("proxy", "DNS", "TLS", "clock", "role"):
+    for name in ("proxy", "DNS", "TLS", "clock", "role", "throttle"):
         assert (found[name].state, found[name].found.seen) == ("skipped", "because check 1 failed")
     assert found["DPS over HTTPS"].state == "ok"
 
