@@ -43,11 +43,12 @@ COMMANDS = {
     "ledger": "import list export",
     "edge": "config lint ca bundle",
     "emulator": "run exec",
+    "profile": "add list show use remove",
     "roll": "plan start status resume retire abort",
 }
 
 # Commands without a noun.
-ALONE = {"roll", "status"}
+ALONE = {"roll", "status", "doctor", "completion"}
 
 
 def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
@@ -211,7 +212,7 @@ def runs(command: object) -> bool:
 
 
 @pytest.mark.parametrize("words", sorted(commands()))
-def test_every_help_page_has_a_purpose_and_ends_with_an_example(words: str) -> None:
+def test_every_help_page_has_a_purpose_and_ends_with_exit_codes_and_an_example(words: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "iotc_admin", *words.split(), "--help"],
         capture_output=True,
@@ -222,10 +223,11 @@ def test_every_help_page_has_a_purpose_and_ends_with_an_example(words: str) -> N
 
     assert (done.returncode, done.stderr) == (0, "")
     assert getattr(commands()[words], "help", "")
-    if runs(commands()[words]):
-        *_, example, library = done.stdout.strip().splitlines()
-        assert f"Example:  iotc-admin {words} " in example
-        assert "Library:  " in library
+    *page, example, library = done.stdout.strip().splitlines()
+    assert re.search(rf"(Example:  |\()iotc-admin {words}", example)
+    assert "Library:  " in library
+    codes = " ".join("\n".join(page).rpartition("Exit codes: ")[2].split())
+    assert re.match(r"0 done or nothing to do, 1 [^0-9]+, 2 wrong usage(, 3 [^0-9]+)?(, 4 [^0-9]+)?$", codes)
 
 
 def test_the_commands_are_those_of_this_version() -> None:

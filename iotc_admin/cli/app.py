@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -14,7 +15,9 @@ import typer
 from typer.core import TyperGroup
 
 from iotc_admin import __version__
-from iotc_admin.cli.output import Output
+from iotc_admin.cli.config_file import known_profiles
+from iotc_admin.cli.keyfiles import DRY_RUN, epilog
+from iotc_admin.cli.output import OUTPUTS, Output
 from iotc_admin.cli.settings import Options, Session
 from iotc_admin.errors import IotcError, RunIncomplete, SettingsError
 
@@ -27,7 +30,7 @@ _FLAGS: Final = ("--quiet", "--verbose", "--yes", "--dry-run")
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 # Commands at the top that bring their own options, loaded when they are asked for.
-_LATER: Final = ("roll", "status")
+_LATER: Final = ("roll", "status", "doctor", "completion")
 
 
 class _Root(TyperGroup):
@@ -65,9 +68,8 @@ app = typer.Typer(
     name="iotc-admin",
     cls=_Root,
     help="X.509 device identities for Azure IoT Central: certificates, enrollment groups, proofs.",
-    epilog="\b\n"
-    "Exit codes: 0 done or nothing to do, 1 refused or failed, 2 wrong usage,\n"
-    "3 something is due or waits for a person, 4 partly done: repeat to resume.\n"
+    epilog="Exit codes: 0 done or nothing to do, 1 refused or failed, 2 wrong usage, "
+    "3 something is due or waits for a person, 4 partly done: repeat to resume\n\n"
     "\b\n"
     "Example:  iotc-admin group create MyX509Group --root root_cert.pem\n"
     "Library:  iotc_admin.workflows.enroll_group(client, 'MyX509Group', primary=ca)",
@@ -78,18 +80,60 @@ app = typer.Typer(
 )
 
 
-def _add_noun(name: str, purpose: str) -> None:
-    noun = typer.Typer(cls=_Noun, help=purpose, no_args_is_help=True, rich_markup_mode=None)
+def _add_noun(name: str, purpose: str, example: str, library: str) -> None:
+    end = epilog(f"iotc-admin {name} {example}", library, three=f"something waits, or {DRY_RUN}")
+    noun = typer.Typer(cls=_Noun, help=purpose, epilog=end, no_args_is_help=True, rich_markup_mode=None)
     app.add_typer(noun, name=name)
 
 
-_add_noun("cert", "Certificates and keys, without any network.")
-_add_noun("group", "Enrollment groups and the CA certificates in their slots.")
-_add_noun("device", "Devices and their own certificates (individual enrollment).")
-_add_noun("breach", "When a key is in the wrong hands: contain, replace, release, report.")
-_add_noun("ledger", "The certificates behind the thumbprints, and the journal of runs.")
-_add_noun("edge", "IoT Edge: configuration files, the CA for modules, the trust bundle.")
-_add_noun("emulator", "A stand-in for IoT Central that really validates.")
+_add_noun(
+    "cert",
+    "Certificates and keys, without any network.",
+    "root plant7",
+    "iotc_admin.CertificateAuthority, iotc_admin.DeviceIdentity",
+)
+_add_noun(
+    "group",
+    "Enrollment groups and the CA certificates in their slots.",
+    "create MyX509Group --root root_cert.pem",
+    "client.enrollment_groups",
+)
+_add_noun(
+    "device",
+    "Devices and their own certificates (individual enrollment).",
+    "create pump-042",
+    "client.devices",
+)
+_add_noun(
+    "breach",
+    "When a key is in the wrong hands: contain, replace, release, report.",
+    "contain --group MyX509Group",
+    "iotc_admin.workflows.breach",
+)
+_add_noun(
+    "ledger",
+    "The certificates behind the thumbprints, and the journal of runs.",
+    "list",
+    "iotc_admin.Ledger(path)",
+)
+_add_noun(
+    "edge",
+    "IoT Edge: configuration files, the CA for modules, the trust bundle.",
+    "lint /etc/aziot/config.toml",
+    "iotc_admin.workflows.EdgeSettings",
+)
+_add_noun(
+    "profile",
+    "Named sets of settings: an application, its token file, its trust.",
+    "add plant7 --app myapp --token-file ~/plant7.token",
+    "none: profiles are the command line's own",
+)
+_add_noun(
+    "emulator",
+    "A stand-in for IoT Central that really validates.",
+    "exec -- iotc-admin group list",
+    "with iotc_admin.emulator.Emulator() as emulator: ...",
+)
 
 
 def _version(wanted: bool) -> None:
@@ -104,7 +148,12 @@ def _global_options(
     app_name: Annotated[
         str | None, typer.Option("--app", metavar="NAME|URL", help="The application (IOTC_APP).")
     ] = None,
-    profile: Annotated[str | None, typer.Option(help="A named set of settings (IOTC_PROFILE).")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", autocompletion=known_profiles, help="A named set of settings (IOTC_PROFILE)."
+        ),
+    ] = None,
     ca_file: Annotated[
         str | None,
         typer.Option(metavar="PEM", help="Trusted besides the system's store (IOTC_CA_FILE)."),
@@ -114,7 +163,14 @@ def _global_options(
         typer.Option(metavar="FILE", help="Holds an API token (or IOTC_API_TOKEN); else Entra ID is asked."),
     ] = None,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="table|json", help="For whom (IOTC_OUTPUT).")
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="table|json",
+            autocompletion=lambda: list(OUTPUTS),
+            help="For whom (IOTC_OUTPUT).",
+        ),
     ] = None,
     ledger_file: Annotated[
         str | None,
@@ -131,7 +187,7 @@ def _global_options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    if output not in (None, "table", "json"):
+    if output not in (None, *OUTPUTS):
         raise typer.BadParameter(f"{output!r} is neither table nor json", ctx, param_hint="--output")
     ctx.obj = Options(
         app_name, profile, ca_file, token_file, output, ledger_file, quiet, verbose, yes, dry_run
@@ -140,6 +196,8 @@ def _global_options(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line. Returns the exit code; every error is printed, none leaves."""
+    if arguments[:2] == ["complete", "--"]:
+        return _complete(arguments[2:])
     line = _with_global_options_first(list(arguments))
     try:
         _check_text(line)
@@ -151,6 +209,17 @@ def run(arguments: Sequence[str]) -> int:
         _output(line).error("interrupted", "repeat: what is done is not done again", kind="Interrupted")
         return 130
     return code if isinstance(code, int) else 0
+
+
+def _complete(words: Sequence[str]) -> int:
+    """What the scripts of `iotc-admin completion` ask: the way of a command would cost a Tab key 100 ms."""
+    from iotc_admin.cli.completion import complete
+
+    with suppress(OSError):
+        for value, told in complete(typer.main.get_group(app), words):
+            sys.stdout.write(f"{value}\t{' '.join(told.split())}\n")
+        sys.stdout.flush()
+    return 0
 
 
 def _failed(error: Exception, line: list[str]) -> int:

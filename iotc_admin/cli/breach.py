@@ -20,7 +20,7 @@ from iotc_admin.cli.breach_views import (
 from iotc_admin.cli.doing import WAITS, telling
 from iotc_admin.cli.group import SlotName, load_authorities, next_step, slot_of
 from iotc_admin.cli.idfile import read_ids
-from iotc_admin.cli.keyfiles import KEY_HELP, KeyPasswordFile, epilog
+from iotc_admin.cli.keyfiles import DRY_RUN, KEY_HELP, PROOF_WAITS, KeyPasswordFile, epilog
 from iotc_admin.cli.output import ask
 from iotc_admin.cli.settings import Session
 
@@ -54,6 +54,8 @@ class Words(StrEnum):
     epilog=epilog(
         "iotc-admin breach contain --group MyX509Group --devices risky.csv",
         "workflows.breach.contain.contain(plan_containment(client, ledger, breach), client, author)",
+        three=f"devices are missing or in doubt, or {DRY_RUN}",
+        partly=True,
     )
 )
 def contain(
@@ -106,6 +108,7 @@ def contain(
     epilog=epilog(
         "iotc-admin breach replace --group MyX509Group --primary new_cert.pem",
         "workflows.breach.replace.replace_certificates(wanted, plan, client, author)",
+        three=PROOF_WAITS,
     )
 )
 def replace(
@@ -150,6 +153,8 @@ def replace(
     epilog=epilog(
         "iotc-admin breach release --group MyX509Group --enable-group --devices renewed.txt",
         "workflows.breach.release.release(plan_release(client, ledger, breach), client, author)",
+        three=DRY_RUN,
+        partly=True,
     )
 )
 def release(
@@ -192,6 +197,7 @@ def release(
     epilog=epilog(
         "iotc-admin breach report --group MyX509Group > breach.md",
         "workflows.breach.report.look_at_breach(client, ledger, breach)",
+        three="the breach is open",
     )
 )
 def report(ctx: typer.Context, group: Group = None, device: Device = None) -> None:

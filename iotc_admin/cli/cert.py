@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypedDict
 
 import typer
 
-from iotc_admin.cli.keyfiles import KEY_HELP, KeyPasswordFile, epilog, load_authority, load_key, password
+from iotc_admin.cli.keyfiles import (
+    DRY_RUN,
+    KEY_HELP,
+    KeyPasswordFile,
+    epilog,
+    load_authority,
+    load_key,
+    password,
+)
 from iotc_admin.cli.settings import Session
 from iotc_admin.cli.views import certificate_document, certificate_lines
 
@@ -72,7 +80,11 @@ PathLength = Annotated[
 ]
 
 
-@app.command(epilog=epilog("iotc-admin cert root plant7", "CertificateAuthority.create('plant7', now=now)"))
+@app.command(
+    epilog=epilog(
+        "iotc-admin cert root plant7", "CertificateAuthority.create('plant7', now=now)", three=DRY_RUN
+    )
+)
 def root(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The common name; it names the files too.")],
@@ -112,6 +124,7 @@ def root(
     epilog=epilog(
         "iotc-admin cert intermediate line3 --issuer plant7_cert.pem",
         "ca.issue_intermediate('line3', now=now)",
+        three=DRY_RUN,
     )
 )
 def intermediate(
@@ -144,7 +157,11 @@ def intermediate(
 
 
 @app.command(
-    epilog=epilog("iotc-admin cert device pump-042 --issuer plant7_cert.pem", "ca.issue('pump-042', now=now)")
+    epilog=epilog(
+        "iotc-admin cert device pump-042 --issuer plant7_cert.pem",
+        "ca.issue('pump-042', now=now)",
+        three=DRY_RUN,
+    )
 )
 def device(
     ctx: typer.Context,
@@ -182,7 +199,9 @@ def device(
 
 @app.command(
     epilog=epilog(
-        "iotc-admin cert sign pump-042.csr --issuer plant7_cert.pem", "ca.sign_request(csr, now=now)"
+        "iotc-admin cert sign pump-042.csr --issuer plant7_cert.pem",
+        "ca.sign_request(csr, now=now)",
+        three=DRY_RUN,
     )
 )
 def sign(
@@ -209,7 +228,9 @@ def sign(
 
 @app.command(
     epilog=epilog(
-        "iotc-admin cert verification 7A69A3F8.. --issuer plant7_cert.pem", "ca.prove(code, now=now)"
+        "iotc-admin cert verification 7A69A3F8.. --issuer plant7_cert.pem",
+        "ca.prove(code, now=now)",
+        three=DRY_RUN,
     )
 )
 def verification(
@@ -254,7 +275,9 @@ def show(
 
 @app.command(
     epilog=epilog(
-        "iotc-admin cert check plant7_cert.pem --role root", "lint(certificate, role='root', now=now)"
+        "iotc-admin cert check plant7_cert.pem --role root",
+        "lint(certificate, role='root', now=now)",
+        one="it has errors, or is not readable",
     )
 )
 def check(

@@ -34,6 +34,7 @@ class TransportName(StrEnum):
     epilog=epilog(
         "iotc-admin device connect pump-042 --cert pump-042_cert.pem --telemetry '{\"temperature\": 21}'",
         "iotc_admin.device.connect.connect(identity, id_scope='0ne00112233')",
+        three="a dry run told the steps",
     )
 )
 def connect(

@@ -9,7 +9,7 @@ import typer
 from iotc_admin.cli import connect, device_certificates, explain
 from iotc_admin.cli.device_state import DeviceId, id_scope_by, report_device, show_device
 from iotc_admin.cli.doing import begin, telling
-from iotc_admin.cli.keyfiles import epilog
+from iotc_admin.cli.keyfiles import DRY_RUN, epilog
 from iotc_admin.cli.output import ask, iso
 from iotc_admin.cli.settings import Session
 from iotc_admin.cli.views import device_document, device_state
@@ -31,6 +31,7 @@ Organization = Annotated[str | None, typer.Option(metavar="ORG", help="The organ
     epilog=epilog(
         "iotc-admin device create pump-042 --template 'dtmi:plant7:pump;1'",
         "client.devices.create('pump-042', Device(template='dtmi:plant7:pump;1'))",
+        three=DRY_RUN,
     )
 )
 def create(
@@ -89,6 +90,7 @@ def list_devices(
     epilog=epilog(
         "iotc-admin device update pump-042 --block",
         "client.devices.update('pump-042', Device(enabled=False))",
+        three=DRY_RUN,
     )
 )
 def update(
@@ -123,7 +125,9 @@ def update(
         report_device(session, client, plan, device_id)
 
 
-@app.command(epilog=epilog("iotc-admin device delete pump-042", "client.devices.delete('pump-042')"))
+@app.command(
+    epilog=epilog("iotc-admin device delete pump-042", "client.devices.delete('pump-042')", three=DRY_RUN)
+)
 def delete(ctx: typer.Context, device_id: DeviceId) -> None:
     """Delete a device with its certificates and data; asks first. Its group may let it in again."""
     session = Session.begin(ctx.command_path, ctx.obj)

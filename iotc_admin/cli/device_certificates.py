@@ -8,7 +8,7 @@ import typer
 
 from iotc_admin.cli.device_state import DeviceId, remember_id_scope, report_device
 from iotc_admin.cli.doing import begin, telling
-from iotc_admin.cli.keyfiles import epilog
+from iotc_admin.cli.keyfiles import DRY_RUN, epilog
 from iotc_admin.cli.output import ask
 from iotc_admin.cli.settings import Session
 
@@ -27,6 +27,7 @@ app = typer.Typer(rich_markup_mode=None)
     epilog=epilog(
         "iotc-admin device attach-cert pump-042 --primary pump-042_cert.pem",
         "iotc_admin.workflows.attach_certificates(client, 'pump-042', primary=pump.certificate)",
+        three=DRY_RUN,
     ),
 )
 def attach_cert(
@@ -70,7 +71,11 @@ def attach_cert(
 
 @app.command(
     "detach-cert",
-    epilog=epilog("iotc-admin device detach-cert pump-042", "client.devices.delete_attestation('pump-042')"),
+    epilog=epilog(
+        "iotc-admin device detach-cert pump-042",
+        "client.devices.delete_attestation('pump-042')",
+        three=DRY_RUN,
+    ),
 )
 def detach_cert(ctx: typer.Context, device_id: DeviceId) -> None:
     """Remove a device's individual enrollment; asks first. Enrollment groups decide about it again."""

@@ -13,7 +13,7 @@ import typer
 from iotc_admin.cli.cert import DEFAULT_KIND, Issuer, IssuerKey, NewKey, OptionalDays, Out, keep, new_key
 from iotc_admin.cli.edge_views import finding_document, finding_lines, written
 from iotc_admin.cli.idscope import id_scope_of
-from iotc_admin.cli.keyfiles import KeyPasswordFile, epilog, load_authority
+from iotc_admin.cli.keyfiles import DRY_RUN, KeyPasswordFile, epilog, load_authority
 from iotc_admin.cli.settings import Session
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ Replace = Annotated[bool, typer.Option("--replace", help="Write over a file that
     epilog=epilog(
         "iotc-admin edge config edge-01 --cert edge-01_cert.pem --key edge-01_key.pem",
         "EdgeSettings(id_scope, identity_cert, identity_pk).render(Format.TOML)",
+        three=DRY_RUN,
     )
 )
 def config(
@@ -134,7 +135,11 @@ def config(
 
 
 @app.command(
-    epilog=epilog("iotc-admin edge lint /etc/aziot/config.toml", "lint(document, material, now=now)")
+    epilog=epilog(
+        "iotc-admin edge lint /etc/aziot/config.toml",
+        "lint(document, material, now=now)",
+        one="it has errors, or is not readable",
+    )
 )
 def lint(
     ctx: typer.Context,
@@ -181,6 +186,7 @@ def lint(
     epilog=epilog(
         "iotc-admin edge ca edge-01 --issuer plant7_cert.pem",
         "issue_edge_ca(issuer, 'edge-01', now=now, target=Format.TOML)",
+        three=DRY_RUN,
     )
 )
 def ca(
@@ -219,7 +225,9 @@ def ca(
 
 @app.command(
     epilog=epilog(
-        "iotc-admin edge bundle plant7_cert.pem --out trust-bundle.pem", "trust_bundle(certificates)"
+        "iotc-admin edge bundle plant7_cert.pem --out trust-bundle.pem",
+        "trust_bundle(certificates)",
+        three=DRY_RUN,
     )
 )
 def bundle(

@@ -117,6 +117,7 @@ def run(
     epilog=epilog(
         "iotc-admin emulator exec -- iotc-admin group list",
         "with iotc_admin.emulator.Emulator() as emulator: ...",
+        one="refused or failed; else the code of the command",
     ),
 )
 def execute(

@@ -24,6 +24,7 @@ _REFUSED = 1
     epilog=epilog(
         "iotc-admin device explain pump-042 --cert pump-042_cert.pem",
         "iotc_admin.workflows.explain_provisioning(client, 'pump-042', chain, known=known, now=now)",
+        one="refused or failed, or the device would be refused",
     )
 )
 def explain(

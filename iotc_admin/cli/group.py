@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from iotc_admin.cli.doing import WAITS, begin, ended, telling
-from iotc_admin.cli.keyfiles import KEY_HELP, KeyPasswordFile, epilog, load_authority, load_key
+from iotc_admin.cli.keyfiles import (
+    DRY_RUN,
+    KEY_HELP,
+    PROOF_WAITS,
+    KeyPasswordFile,
+    epilog,
+    load_authority,
+    load_key,
+)
 from iotc_admin.cli.output import ask
 from iotc_admin.cli.settings import Session
 from iotc_admin.cli.views import group_cells, group_document, group_lines
@@ -48,6 +56,7 @@ SlotOption = Annotated[SlotName, typer.Option("--slot", help="Which of the two s
     epilog=epilog(
         "iotc-admin group create MyX509Group --root root_cert.pem",
         "iotc_admin.workflows.enroll_group(client, 'MyX509Group', primary=ca)",
+        three=PROOF_WAITS,
     )
 )
 def create(
@@ -103,6 +112,7 @@ def create(
     epilog=epilog(
         "iotc-admin group set-cert MyX509Group --slot secondary --cert next_cert.pem",
         "iotc_admin.workflows.carry_out(client, wanted, plan_enrollment(client, wanted))",
+        three=PROOF_WAITS,
     ),
 )
 def set_cert(
@@ -165,6 +175,7 @@ def show(ctx: typer.Context, name: Name) -> None:
     epilog=epilog(
         "iotc-admin group update MyX509Group --disable",
         "client.enrollment_groups.update('MyX509Group', EnrollmentGroupPatch(enabled=False))",
+        three=DRY_RUN,
     )
 )
 def update(
@@ -195,7 +206,9 @@ def update(
 
 
 @app.command(
-    epilog=epilog("iotc-admin group delete MyX509Group", "client.enrollment_groups.delete('MyX509Group')")
+    epilog=epilog(
+        "iotc-admin group delete MyX509Group", "client.enrollment_groups.delete('MyX509Group')", three=DRY_RUN
+    )
 )
 def delete(ctx: typer.Context, name: Name) -> None:
     """Delete a group with its certificates; asks first. Devices that are connected stay connected."""
@@ -217,6 +230,7 @@ def delete(ctx: typer.Context, name: Name) -> None:
     epilog=epilog(
         "iotc-admin group remove-cert MyX509Group --slot secondary",
         "client.enrollment_groups.delete_certificate('MyX509Group', Slot.SECONDARY)",
+        three=DRY_RUN,
     ),
 )
 def remove_cert(ctx: typer.Context, name: Name, slot: SlotOption) -> None:
@@ -239,6 +253,7 @@ def remove_cert(ctx: typer.Context, name: Name, slot: SlotOption) -> None:
     epilog=epilog(
         "iotc-admin group code MyX509Group --slot primary",
         "client.enrollment_groups.generate_verification_code('MyX509Group', Slot.PRIMARY)",
+        three=DRY_RUN,
     )
 )
 def code(ctx: typer.Context, name: Name, slot: SlotOption) -> None:
@@ -262,6 +277,7 @@ def code(ctx: typer.Context, name: Name, slot: SlotOption) -> None:
     epilog=epilog(
         "iotc-admin group verify MyX509Group --slot primary --verification-cert verification_cert.pem",
         "client.enrollment_groups.verify('MyX509Group', Slot.PRIMARY, proof)",
+        three=PROOF_WAITS,
     )
 )
 def verify(

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import csv
 
+from iotc_admin.cli.settings import read_text
 from iotc_admin.errors import SettingsError
 
 
 def read_ids(file: str) -> list[str]:
     """The ids in their order, each once. Raises `SettingsError` for lines without one."""
-    from iotc_admin.pki.store import read_file
-
     hint = "an id a line, or CSV with a column device_id"
-    try:
-        text = read_file(file).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise SettingsError(f"{file} is not text", hint=hint) from None
+    text = read_text(file, hint=hint)
     lines = [line for line in text.splitlines() if line.strip()]
     header = next(csv.reader(lines[:1]), [])
     if "device_id" in header:

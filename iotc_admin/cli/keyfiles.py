@@ -55,6 +55,18 @@ def load_key(
     return open_key(key, password=secret, access=session.key_access(), public_key=public_key)
 
 
-def epilog(example: str, library: str) -> str:
-    """The end of each help page: one example, and the library call that does the same."""
-    return f"\b\nExample:  {example}\nLibrary:  {library}"
+DRY_RUN: Final = "a dry run found changes to make"
+PROOF_WAITS: Final = f"the proof waits for a person, or {DRY_RUN}"
+CODES: Final = "refused or failed"
+
+
+def epilog(example: str, library: str, *, one: str = CODES, three: str = "", partly: bool = False) -> str:
+    """The end of each help page: exit codes, one example, and the library call that does the same.
+
+    `one` and `three` say when the command exits with 1 and with 3; without `three` it never does, and
+    without `partly` never with 4.
+    """
+    codes = ["0 done or nothing to do", f"1 {one}", "2 wrong usage"]
+    codes += [f"3 {three}"] if three else []
+    codes += ["4 partly done: repeat to resume"] if partly else []
+    return f"Exit codes: {', '.join(codes)}\n\n\b\nExample:  {example}\nLibrary:  {library}"

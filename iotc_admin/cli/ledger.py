@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from iotc_admin.cli.keyfiles import KeyPasswordFile, epilog, password
+from iotc_admin.cli.keyfiles import DRY_RUN, KeyPasswordFile, epilog, password
 from iotc_admin.cli.output import day
 from iotc_admin.cli.settings import Session
 from iotc_admin.cli.views import entry_document, event_document
@@ -20,7 +20,9 @@ app = typer.Typer(rich_markup_mode=None)
 
 @app.command(
     "import",
-    epilog=epilog("iotc-admin ledger import old_root.pem", "ledger.run(command, now).saw(certificate)"),
+    epilog=epilog(
+        "iotc-admin ledger import old_root.pem", "ledger.run(command, now).saw(certificate)", three=DRY_RUN
+    ),
 )
 def import_certificates(
     ctx: typer.Context,
@@ -63,7 +65,9 @@ def list_certificates(ctx: typer.Context) -> None:
     )
 
 
-@app.command(epilog=epilog("iotc-admin ledger export --out ledger.pem", "Ledger(path).entries()"))
+@app.command(
+    epilog=epilog("iotc-admin ledger export --out ledger.pem", "Ledger(path).entries()", three=DRY_RUN)
+)
 def export(
     ctx: typer.Context,
     out: Annotated[

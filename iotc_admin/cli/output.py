@@ -8,12 +8,15 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from iotc_admin.errors import IotcError, ProvisioningRefused, ServiceError, SettingsError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions
+
+OUTPUTS: Final = ("table", "json")
+_NO_END: Final = 100_000
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,18 @@ class Output:
         from rich.console import Console
         from rich.table import Table
 
-        table = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False)
+        console = Console(highlight=False, markup=False)
+        table = Table(
+            box=box.SIMPLE_HEAD if sys.stdout.isatty() else None,
+            pad_edge=False,
+            header_style="" if console.no_color else "bold",
+        )
         for title in header:
-            # What people copy is never cut off, not even on a narrow terminal.
-            table.add_column(title, overflow="fold")
+            table.add_column(title, no_wrap=True)
         for row in rows:
             table.add_row(*(plain(cell) for cell in row))
-        # A pipe has no width: nothing is cut off there.
-        console = Console(width=None if sys.stdout.isatty() else 1000, highlight=False, markup=False)
+        # A line that is too long is the terminal's to wrap: what people copy from it stays whole.
+        console.width = max(console.width, console.measure(table, options=_endless(console)).maximum)
         console.print(table)
 
     def coloured(self, document: object, lines: Iterable[Sequence[tuple[str, str]]]) -> None:
@@ -119,6 +126,10 @@ def _colours() -> Console | None:
 
     console = Console(highlight=False, markup=False)
     return None if console.no_color or console.color_system is None else console
+
+
+def _endless(console: Console) -> ConsoleOptions:
+    return console.options.update(max_width=_NO_END)
 
 
 def _error_document(error: IotcError | str, message: str, hint: str) -> dict[str, Any]:

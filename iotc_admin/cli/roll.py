@@ -12,7 +12,7 @@ from iotc_admin.cli import rollover
 from iotc_admin.cli.device_state import report_device
 from iotc_admin.cli.doing import begin, telling
 from iotc_admin.cli.group import SlotName, load_authorities, report_group, slot_of
-from iotc_admin.cli.keyfiles import KEY_HELP, KeyPasswordFile, epilog, password
+from iotc_admin.cli.keyfiles import KEY_HELP, PROOF_WAITS, KeyPasswordFile, epilog, password
 from iotc_admin.cli.output import ask
 from iotc_admin.cli.settings import Session
 
@@ -37,6 +37,7 @@ app = typer.Typer(
     epilog=epilog(
         "iotc-admin roll --group MyX509Group --slot secondary --cert next_cert.pem",
         "iotc_admin.workflows.roll_certificate(client, wanted, run=run)",
+        three=PROOF_WAITS,
     ),
 )
 rollover.add_to(app)

@@ -10,7 +10,7 @@ import typer
 from iotc_admin.cli.doing import WAITS, begin, telling
 from iotc_admin.cli.group import SlotName, load_authorities, next_step, slot_of
 from iotc_admin.cli.idfile import read_ids
-from iotc_admin.cli.keyfiles import KEY_HELP, KeyPasswordFile, epilog
+from iotc_admin.cli.keyfiles import DRY_RUN, KEY_HELP, PROOF_WAITS, KeyPasswordFile, epilog
 from iotc_admin.cli.output import ask
 from iotc_admin.cli.rollover_views import (
     next_command,
@@ -63,18 +63,27 @@ Since = Annotated[
 ]
 
 
+_OPEN = f"the roll waits for a person or for devices, or {DRY_RUN}"
+
+
 def add_to(app: typer.Typer) -> None:
     """The commands of the procedure, in their order."""
-    for command, example, library in (
-        (plan, "--cert next_cert.pem", "rollover.start.plan_start(client, ledger, wanted)"),
-        (start, "--cert next_cert.pem", "rollover.start.start(client, wanted, planned, scribe)"),
-        (status, "-o json", "rollover.progress.look(client, ledger, 'MyX509Group', Asked())"),
-        (resume, "--key next_key.pem", "rollover.start.start(client, wanted, planned, scribe)"),
-        (retire, "--accept-laggards lost.txt", "rollover.finish.retire(client, progress, plan, scribe)"),
-        (abort, "--adopted none.txt", "rollover.finish.abort(client, progress, plan, scribe)"),
+    for command, example, library, three in (
+        (
+            plan,
+            "--cert next_cert.pem",
+            "start.plan_start(client, ledger, wanted)",
+            "there is something to do",
+        ),
+        (start, "--cert next_cert.pem", "start.start(client, wanted, planned, scribe)", PROOF_WAITS),
+        (status, "-o json", "progress.look(client, ledger, 'MyX509Group', Asked())", "a roll is open"),
+        (resume, "--key next_key.pem", "start.start(client, wanted, planned, scribe)", _OPEN),
+        (retire, "--accept-laggards lost.txt", "finish.retire(client, progress, plan, scribe)", _OPEN),
+        (abort, "--adopted none.txt", "finish.abort(client, progress, plan, scribe)", DRY_RUN),
     ):
         line = f"iotc-admin roll {command.__name__} --group MyX509Group {example}"
-        app.command(command.__name__, epilog=epilog(line, f"iotc_admin.workflows.{library}"))(command)
+        end = epilog(line, f"iotc_admin.workflows.rollover.{library}", three=three)
+        app.command(command.__name__, epilog=end)(command)
 
 
 def plan(

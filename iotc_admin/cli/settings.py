@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
+import codecs
 import getpass
 import logging
 import os
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from iotc_admin.cli.output import Output, plain
+from iotc_admin.cli.config_file import NAME
+from iotc_admin.cli.output import OUTPUTS, Output, plain
 from iotc_admin.errors import SettingsError
 
 if TYPE_CHECKING:
     from iotc_admin.client.client import Client
-    from iotc_admin.client.credentials import Credential
+    from iotc_admin.client.credentials import Credential, EntraToken
     from iotc_admin.ledger.ledger import Ledger, Run
     from iotc_admin.pki.keys import KeyAccess
 
-_NAME: Final = "iotc-admin"
 _LONGEST_PORT: Final = 5
-_OUTPUTS: Final = ("table", "json")
 # What a signer has no business with.
 _SECRETS: Final = ("IOTC_API_TOKEN", "IOTC_PIN")
-_KEYS: Final = ("app", "ca_file", "token_file", "output", "ledger", "id_scope", "dps_host", "mqtt_port")
+_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,21 @@ class Session:
     environment: Mapping[str, str] = field(repr=False)
     started: datetime
     profile: Mapping[str, Any]
+    profile_name: str | None = None
 
     @classmethod
     def begin(cls, command: str, options: Options) -> Session:
         """Raises `SettingsError` for a profile that is not there."""
-        environment = dict(os.environ)
-        name = options.profile or environment.get("IOTC_PROFILE")
-        session = cls(command, options, environment, datetime.now(UTC), _profile(name) if name else {})
+        return cls._of(command, options, *_chosen(options.profile or os.environ.get("IOTC_PROFILE")))
+
+    @classmethod
+    def without_profile(cls, command: str, options: Options) -> Session:
+        """For what has to work whatever the config file holds."""
+        return cls._of(command, options, None, {})
+
+    @classmethod
+    def _of(cls, command: str, options: Options, name: str | None, profile: Mapping[str, Any]) -> Session:
+        session = cls(command, options, dict(os.environ), datetime.now(UTC), profile, name)
         if options.verbose:
             _log_requests()
         # What is wrong with the output must not come to light after the work is done.
@@ -71,7 +78,7 @@ class Session:
     @property
     def output(self) -> Output:
         wanted = self._setting(self.options.output, "IOTC_OUTPUT", "output") or "table"
-        if wanted not in _OUTPUTS:
+        if wanted not in OUTPUTS:
             raise SettingsError(
                 f"{wanted!r} is no output", hint="IOTC_OUTPUT, and output in a profile, take table or json"
             )
@@ -84,6 +91,19 @@ class Session:
     @property
     def dry_run(self) -> bool:
         return self.options.dry_run
+
+    @property
+    def app(self) -> str:
+        """The application, as it was named. Raises `SettingsError` when none is."""
+        app = self._setting(self.options.app, "IOTC_APP", "app")
+        if not app:
+            raise SettingsError("no application is named", hint="--app myapp, or IOTC_APP, or a profile")
+        return app
+
+    @property
+    def pace_file(self) -> Path:
+        """What all processes of this user share to keep the pace."""
+        return self._folder("state") / "pace.db"
 
     @property
     def ca_file(self) -> Path | None:
@@ -117,15 +137,12 @@ class Session:
         from iotc_admin.client.origin import Origin
         from iotc_admin.client.pacing import Pacer
 
-        app = self._setting(self.options.app, "IOTC_APP", "app")
-        if not app:
-            raise SettingsError("no application is named", hint="--app myapp, or IOTC_APP, or a profile")
+        app = self.app
         credential = self._credential()
         trusted = self.ca_file
-        pace = self._folder("state") / "pace.db"
 
         def opened(offset: timedelta) -> Client:
-            pacer = Pacer(str(Origin.of(app)), file=pace)
+            pacer = Pacer(str(Origin.of(app)), file=self.pace_file)
             return Client(app, credential, ca_file=trusted, pacer=pacer, clock=lambda: utc_now() + offset)
 
         return opened(self._offset(opened))
@@ -145,11 +162,11 @@ class Session:
         """The ledger. Raises `SettingsError` when it cannot be used."""
         from iotc_admin.ledger.ledger import Ledger
 
-        return Ledger(self._ledger_file())
+        return Ledger(self.ledger_file)
 
     def ledger_if_any(self) -> Ledger | None:
         """The ledger for reading; None when nothing was ever written."""
-        return self.ledger() if self._ledger_file().exists() else None
+        return self.ledger() if self.ledger_file.exists() else None
 
     def run(self) -> Run:
         """This run, as the ledger is to record it."""
@@ -164,7 +181,7 @@ class Session:
             user = getpass.getuser()
         except (OSError, KeyError):
             user = "unknown user"
-        text = self._token()
+        text = self.token
         return f"{user} (API token {ApiToken(text).name})" if text else user
 
     @property
@@ -192,33 +209,64 @@ class Session:
             return None
 
     def _credential(self) -> Credential:
-        from iotc_admin.client.credentials import ApiToken, EntraToken
+        from iotc_admin.client.credentials import ApiToken
 
-        text = self._token()
+        text = self.token
         if text is None:
-            _hush_azure()
-            return EntraToken()
+            return entra_token()
         token = ApiToken(text)
         if warning := token.warning(datetime.now(UTC)):
             self.output.warn(warning)
         return token
 
-    def _token(self) -> str | None:
+    @property
+    def token(self) -> str | None:
+        """The API token's text; None when Entra ID is to be asked. Raises `SettingsError`."""
         if self.options.token_file:
             return read_secret(self.options.token_file)
         if token := self.environment.get("IOTC_API_TOKEN"):
             return token
-        file = self.profile.get("token_file")
-        return read_secret(str(Path(str(file)).expanduser())) if file else None
+        file = self.token_file
+        if file and not self._of_profiles_application():
+            message = (
+                f"the token of profile {self.profile_name!r} is for {self.profile['app']}, not {self.app}"
+            )
+            raise SettingsError(message, hint="name a token for it: --token-file or IOTC_API_TOKEN")
+        return read_secret(str(file)) if file else None
 
-    def _ledger_file(self) -> Path:
+    @property
+    def token_file(self) -> Path | None:
+        """The file of the API token, if one is named and the environment holds no token."""
+        named = self.options.token_file
+        if not named and not self.environment.get("IOTC_API_TOKEN"):
+            named = self._setting(None, "", "token_file")
+        return Path(named).expanduser() if named else None
+
+    def _of_profiles_application(self) -> bool:
+        """A profile's token goes to the profile's application, whatever else is named."""
+        from iotc_admin.client.origin import Origin
+
+        own = self.profile.get("app")
+        return not isinstance(own, str) or Origin.of(own) == Origin.of(self.app)
+
+    @property
+    def ledger_file(self) -> Path:
+        """Where certificates are remembered, whether or not the file is there."""
         return self.named_ledger or self._folder("data") / "ledger.db"
 
     def _folder(self, kind: str) -> Path:
         import platformdirs
 
-        dirs = platformdirs.PlatformDirs(_NAME, appauthor=False)
+        dirs = platformdirs.PlatformDirs(NAME, appauthor=False)
         return {"data": dirs.user_data_path, "state": dirs.user_state_path}[kind]
+
+    def source(self, option: str | int | None, name: str, variable: str, key: str) -> str:
+        """Where a setting comes from, for people: the option `name`, the variable, or the profile."""
+        if option:
+            return name
+        if self.environment.get(variable):
+            return variable
+        return f"profile {self.profile_name}" if self.profile.get(key) else "default"
 
     def _setting(self, option: str | None, variable: str, key: str) -> str | None:
         value = option or self.environment.get(variable) or self.profile.get(key)
@@ -227,42 +275,40 @@ class Session:
         return value
 
 
-def read_secret(file: str) -> str:
-    """The one line of a file that holds a token or a password, its line end aside."""
+def entra_token() -> EntraToken:
+    """Entra ID, asked when a request needs it."""
+    from iotc_admin.client.credentials import EntraToken
+
+    _hush_azure()
+    return EntraToken()
+
+
+def read_text(file: str, *, hint: str) -> str:
+    """The text of a file in UTF-8; or in UTF-16 with a mark of it in front, as PowerShell writes it."""
     from iotc_admin.pki.store import read_file
 
+    data = read_file(file)
     try:
-        text = read_file(file).decode("utf-8-sig")
+        return data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")
     except UnicodeDecodeError:
-        raise SettingsError(f"{file} is not text", hint="it should hold one line") from None
-    secret = text.rstrip("\r\n")
+        raise SettingsError(f"{file} is not text", hint=hint) from None
+
+
+def read_secret(file: str) -> str:
+    """The one line of a file that holds a token or a password, its line end aside."""
+    secret = read_text(file, hint="it should hold one line").rstrip("\r\n")
     if not secret:
         raise SettingsError(f"{file} is empty", hint="it should hold one line")
     return secret
 
 
-def _profile(name: str) -> Mapping[str, Any]:
-    import platformdirs
+def _chosen(name: str | None) -> tuple[str | None, Mapping[str, Any]]:
+    """The profile of this name, else the default one, else none."""
+    from iotc_admin.cli.config_file import read_profiles
 
-    file = platformdirs.user_config_path(_NAME, appauthor=False) / "config.toml"
-    try:
-        profiles = tomllib.loads(file.read_text(encoding="utf-8")).get("profiles", {})
-    except FileNotFoundError:
-        profiles = {}
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"{file} cannot be read: {error}", hint="it is a TOML file") from None
-    if not isinstance(profiles, dict) or not isinstance(profiles.get(name), dict):
-        message = f"there is no profile {name!r} in {file}"
-        raise SettingsError(
-            message, hint=f"write a table [profiles.{name}] there; known are: {', '.join(profiles) or 'none'}"
-        )
-    unknown = sorted(set(profiles[name]) - set(_KEYS))
-    if unknown:
-        message = f"the profile {name!r} in {file} has an unknown key: {', '.join(unknown)}"
-        raise SettingsError(
-            message, hint=f"known are {', '.join(_KEYS)}; a token stands in a file of its own"
-        )
-    return dict(profiles[name])
+    profiles = read_profiles()
+    chosen = name or profiles.default
+    return chosen, profiles.settings(chosen) if chosen else {}
 
 
 def _hush_azure() -> None:

@@ -37,6 +37,7 @@ class _Report:
     epilog=epilog(
         "iotc-admin status --within 30d --devices --html status.html",
         "iotc_admin.workflows.look_at_status(client, ledger)",
+        three="something is due, expired or not verified",
     )
 )
 def status(

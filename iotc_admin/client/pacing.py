@@ -14,6 +14,8 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +40,15 @@ _SCHEMA: Final = (
     " (app TEXT PRIMARY KEY, next REAL, rate REAL, cut REAL, places TEXT NOT NULL DEFAULT '[]')"
 )
 _log = logging.getLogger("iotc_admin.client")
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Requests a second as they are allowed now and at most, and when one was last refused for the rate."""
+
+    rate: float
+    ceiling: float
+    refused: datetime | None
 
 
 class Pacer:
@@ -107,6 +118,18 @@ class Pacer:
             (free + 1 / rate, json.dumps([*places, place][-_PLACES:]), self._app),
         )
         return place
+
+    def pace(self) -> Pace:
+        """How fast this application is asked at the moment."""
+        query = "SELECT rate, cut FROM queue WHERE app = ?"
+        with self._lock:
+            try:
+                rate, cut = self._db.execute(query, (self._app,)).fetchone()
+                refused = datetime.fromtimestamp(float(cut), UTC) if cut else None
+                return Pace(min(max(float(rate), _FLOOR), self._ceiling), self._ceiling, refused)
+            except (sqlite3.Error, TypeError, ValueError, ArithmeticError, OSError) as error:
+                self._start_over(error)
+                return Pace(self._ceiling, self._ceiling, None)
 
     def went_well(self) -> None:
         """A request was served: the rate may rise a little."""

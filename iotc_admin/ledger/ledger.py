@@ -24,7 +24,7 @@ from iotc_admin.errors import SettingsError
 if TYPE_CHECKING:
     from cryptography import x509
 
-_VERSION: Final = 3
+VERSION: Final = 3
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS certificates (
     sha256 TEXT PRIMARY KEY, sha1 TEXT NOT NULL, spki_sha256 TEXT NOT NULL, subject TEXT NOT NULL,
@@ -106,13 +106,13 @@ class Ledger:
 
     def _prepare(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > _VERSION:
+        if version > VERSION:
             message = f"the ledger {self.file} was written by a newer version of iotc-admin"
             raise SettingsError(message, hint="update iotc-admin, or name another file with --ledger")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
-        if version < _VERSION:
-            self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT")
+        if version < VERSION:
+            self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT")
 
     def run(self, command: str, now: datetime) -> Run:
         """A run of a command: what it sees and does is recorded under it, from the first line on."""

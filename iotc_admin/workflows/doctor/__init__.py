@@ -1,0 +1,1 @@
+"""What may stand between this machine and the application: numbered checks, each with cause and fix."""
