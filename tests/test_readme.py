@@ -27,7 +27,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_its_sessions_are_true_in_their_order(tmp_path: Path) -> None:
-    assert len(blocks("console")) == 10
+    assert len(blocks("console")) == 12
 
     play("".join(blocks("console")), tmp_path)
 
