@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -17,7 +19,7 @@ import typer.main
 from typer.core import TyperGroup
 
 import iotc_admin
-from iotc_admin import errors
+from iotc_admin import CertificateAuthority, Client, Ledger, errors
 from iotc_admin.cli.app import app
 
 PACKAGE = Path(iotc_admin.__file__).parent
@@ -235,3 +237,23 @@ def test_the_commands_are_those_of_this_version() -> None:
 
     nouns = {f"{noun} {verb}" for noun, verbs in COMMANDS.items() for verb in verbs.split()}
     assert names == nouns | ALONE
+
+
+# What the library's examples call by a name that the reader has given.
+GIVEN = {"ca": CertificateAuthority, "ledger": Ledger, "client": Client}
+
+
+@pytest.mark.parametrize("words", sorted(words for words, each in commands().items() if runs(each)))
+def test_the_library_call_of_each_help_page_is_there(words: str, client: Client) -> None:
+    epilog = str(getattr(commands()[words], "epilog", ""))
+    call = epilog.partition("Library:  ")[2].removeprefix("list(").removeprefix("with ")
+    if call.startswith("none: "):
+        return
+    first, *rest = re.split(r"[(\n]", call)[0].split(".")
+
+    found: object = {**GIVEN, "client": client}.get(first) or getattr(iotc_admin, first, None)
+    if first == "iotc_admin":
+        found = pkgutil.resolve_name(".".join((first, *rest)))
+    else:
+        found = functools.reduce(getattr, rest, found)
+    assert callable(found), call

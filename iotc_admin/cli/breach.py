@@ -53,7 +53,7 @@ class Words(StrEnum):
 @app.command(
     epilog=epilog(
         "iotc-admin breach contain --group MyX509Group --devices risky.csv",
-        "workflows.breach.contain.contain(plan_containment(client, ledger, breach), client, author)",
+        "iotc_admin.workflows.breach.contain.contain(planned, client, author)",
         three=f"devices are missing or in doubt, or {DRY_RUN}",
         partly=True,
     )
@@ -107,7 +107,7 @@ def contain(
 @app.command(
     epilog=epilog(
         "iotc-admin breach replace --group MyX509Group --primary new_cert.pem",
-        "workflows.breach.replace.replace_certificates(wanted, plan, client, author)",
+        "iotc_admin.workflows.breach.replace.replace_certificates(wanted, plan, client, author)",
         three=PROOF_WAITS,
     )
 )
@@ -152,7 +152,7 @@ def replace(
 @app.command(
     epilog=epilog(
         "iotc-admin breach release --group MyX509Group --enable-group --devices renewed.txt",
-        "workflows.breach.release.release(plan_release(client, ledger, breach), client, author)",
+        "iotc_admin.workflows.breach.release.release(planned, client, author)",
         three=DRY_RUN,
         partly=True,
     )
@@ -196,7 +196,7 @@ def release(
 @app.command(
     epilog=epilog(
         "iotc-admin breach report --group MyX509Group > breach.md",
-        "workflows.breach.report.look_at_breach(client, ledger, breach)",
+        "iotc_admin.workflows.breach.report.look_at_breach(client, ledger, breach)",
         three="the breach is open",
     )
 )

@@ -252,7 +252,9 @@ def verification(
     keep(session, proof, lambda: [replace_file(file, certificate_pem(proof))])
 
 
-@app.command(epilog=epilog("iotc-admin cert show plant7_cert.pem", "describe(certificate)"))
+@app.command(
+    epilog=epilog("iotc-admin cert show plant7_cert.pem", "iotc_admin.pki.description.describe(certificate)")
+)
 def show(
     ctx: typer.Context,
     file: Annotated[str, typer.Argument(metavar="FILE", help="PEM, DER or PFX; bundles too.")],
@@ -276,7 +278,7 @@ def show(
 @app.command(
     epilog=epilog(
         "iotc-admin cert check plant7_cert.pem --role root",
-        "lint(certificate, role='root', now=now)",
+        "iotc_admin.pki.lint.lint(certificate, role='root', now=now)",
         one="it has errors, or is not readable",
     )
 )

@@ -46,7 +46,7 @@ Replace = Annotated[bool, typer.Option("--replace", help="Write over a file that
 @app.command(
     epilog=epilog(
         "iotc-admin edge config edge-01 --cert edge-01_cert.pem --key edge-01_key.pem",
-        "EdgeSettings(id_scope, identity_cert, identity_pk).render(Format.TOML)",
+        "iotc_admin.workflows.EdgeSettings(id_scope, identity_cert, identity_pk).render(Format.TOML)",
         three=DRY_RUN,
     )
 )
@@ -137,7 +137,7 @@ def config(
 @app.command(
     epilog=epilog(
         "iotc-admin edge lint /etc/aziot/config.toml",
-        "lint(document, material, now=now)",
+        "iotc_admin.workflows.edge.lint.lint(document, material, now=now)",
         one="it has errors, or is not readable",
     )
 )
@@ -185,7 +185,7 @@ def lint(
 @app.command(
     epilog=epilog(
         "iotc-admin edge ca edge-01 --issuer plant7_cert.pem",
-        "issue_edge_ca(issuer, 'edge-01', now=now, target=Format.TOML)",
+        "iotc_admin.workflows.issue_edge_ca(issuer, 'edge-01', now=now, target=Format.TOML)",
         three=DRY_RUN,
     )
 )
@@ -226,7 +226,7 @@ def ca(
 @app.command(
     epilog=epilog(
         "iotc-admin edge bundle plant7_cert.pem --out trust-bundle.pem",
-        "trust_bundle(certificates)",
+        "iotc_admin.workflows.trust_bundle(certificates)",
         three=DRY_RUN,
     )
 )

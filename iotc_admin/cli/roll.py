@@ -36,7 +36,7 @@ app = typer.Typer(
     add_completion=False,
     epilog=epilog(
         "iotc-admin roll --group MyX509Group --slot secondary --cert next_cert.pem",
-        "iotc_admin.workflows.roll_certificate(client, wanted, run=run)",
+        "iotc_admin.workflows.roll.roll_certificate(client, wanted, run=run)",
         three=PROOF_WAITS,
     ),
 )
