@@ -85,6 +85,12 @@ def open_case(ledger: Ledger | None, app: str, breach: Breach) -> Case | None:
     return None if last is None or last.closed else last
 
 
+def ever_suspect(ledger: Ledger) -> frozenset[str]:
+    """Every certificate that was suspect in any breach on record, as SHA-1 thumbprints."""
+    rows = ledger.rows("SELECT suspects FROM breaches", ())
+    return frozenset(str(each) for (suspects,) in rows for each in json.loads(suspects).values())
+
+
 def devices_of(ledger: Ledger, case: Case, *states: State) -> Iterator[tuple[str, State]]:
     """The devices of a case in the order they were taken up; only those in these states, if any are given."""
     query = "SELECT device, state FROM breach_devices WHERE breach = ? ORDER BY id"

@@ -295,6 +295,27 @@ def test_only_a_new_key_replaces_one_that_is_suspect(
 
 
 @pytest.mark.usefixtures("group")
+def test_a_certificate_that_was_used_before_replaces_nothing_though_it_is_not_the_suspect_one(
+    emulator: Emulator, client: Client, ledger: Ledger, old: CertificateAuthority, new: CertificateAuthority,
+    other_ca: CertificateAuthority,
+) -> None:  # fmt: skip
+    enroll_group(client, "elsewhere", primary=other_ca, run=ledger.run("group create", client.now()))
+    emulator.control.advance(timedelta(minutes=1))
+    contained(client, ledger)
+    replaced(client, ledger, {P: new})
+    released(client, ledger, enable_group=True)
+    client.enrollment_groups.delete("elsewhere")
+    emulator.control.advance(timedelta(minutes=1))
+    contained(client, ledger)
+
+    with pytest.raises(KeyMismatch, match="was suspect in an earlier breach"):
+        replaced(client, ledger, {P: old})
+    with pytest.raises(KeyMismatch, match="was used before, in elsewhere/primary, since"):
+        replaced(client, ledger, {P: other_ca})
+    assert slots(client) == {P: verified(new), S: None}
+
+
+@pytest.mark.usefixtures("group")
 def test_what_a_person_should_know_of_a_replacement_is_said(
     client: Client, ledger: Ledger, old: CertificateAuthority, ca: CertificateAuthority
 ) -> None:
