@@ -69,7 +69,10 @@ def contain(
         ),
     ] = None,
     slot: Annotated[
-        list[SlotName] | None, typer.Option(help="What is suspect; may be repeated (default: both slots).")
+        list[SlotName] | None,
+        typer.Option(
+            help="What is suspect; may be repeated, or named later (default: at first both slots)."
+        ),
     ] = None,
 ) -> None:
     """Disable the group and block the affected devices, or block one device; asks first. Nothing is removed.
@@ -85,9 +88,8 @@ def contain(
     run = session.run()
     from iotc_admin.workflows.breach.contain import contain as carry_out
     from iotc_admin.workflows.breach.contain import plan_containment
-    from iotc_admin.workflows.look import BOTH
 
-    slots = [slot_of(each) for each in slot] if slot else BOTH
+    slots = [slot_of(each) for each in slot] if slot else None
     with session.client() as client:
         planned = plan_containment(client, run.ledger, breach, devices=wanted, slots=slots)
         _tell_containment(session, planned)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -120,24 +120,41 @@ class Author:
         return self.run.ledger
 
     def begin(self, app: str, breach: Breach, suspects: Mapping[str, str]) -> Case:
-        """The open case; a new one if there is none, with these suspects."""
-        if case := open_case(self.ledger, app, breach):
-            return case
-        values = (app, breach.kind, breach.id, json.dumps(dict(suspects)), self.clock().isoformat())
+        """The open case; a new one if there is none. Its suspects are these, with those on record."""
+        held, at = json.dumps(dict(suspects)), self.clock().isoformat()
         with self.ledger.writing() as db:
-            db.execute("INSERT INTO breaches (app, kind, holder, suspects, begun) VALUES (?,?,?,?,?)", values)
+            # One statement: of two who begin at once, one begins.
+            new = db.execute(
+                "INSERT INTO breaches (app, kind, holder, suspects, begun) SELECT ?,?,?,?,? WHERE NOT EXISTS"
+                " (SELECT 1 FROM breaches WHERE app = ? AND kind = ? AND holder = ? AND closed IS NULL)",
+                (app, breach.kind, breach.id, held, at, app, breach.kind, breach.id),
+            ).rowcount
         case = open_case(self.ledger, app, breach)
         assert case is not None, "it was just written"  # noqa: S101
-        self.note(case, "begun", **suspects)
-        return case
+        if new:
+            self.note(case, "begun", **suspects)
+        return self._suspected(case, suspects)
+
+    def _suspected(self, case: Case, suspects: Mapping[str, str]) -> Case:
+        more = {slot: each for slot, each in suspects.items() if slot not in case.suspects}
+        if not more:
+            return case
+        wider = replace(case, suspects={**case.suspects, **more})
+        with self.ledger.writing() as db:
+            values = (json.dumps(wider.suspects), case.number)
+            db.execute("UPDATE breaches SET suspects = ? WHERE id = ?", values)
+        self.note(case, "suspect, too", **more)
+        return wider
 
     def mark(self, case: Case, devices: Iterable[str], state: State) -> None:
-        """How these devices stand from now on."""
+        """How these devices stand from now on. One that this breach has blocked is nobody else's block."""
         rows = [(case.number, device, state.value, self.clock().isoformat()) for device in devices]
         with self.ledger.writing() as db:
             db.executemany(
                 "INSERT INTO breach_devices (breach, device, state, at) VALUES (?,?,?,?)"
-                " ON CONFLICT (breach, device) DO UPDATE SET state = excluded.state, at = excluded.at",
+                " ON CONFLICT (breach, device) DO UPDATE SET state = excluded.state, at = excluded.at"
+                f" WHERE NOT (state = '{State.BLOCKED}'"
+                f" AND excluded.state IN ('{State.BLOCKING}', '{State.BEFORE}'))",
                 rows,
             )
 

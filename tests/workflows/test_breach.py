@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from time import sleep
 from typing import Any, Literal
 
 import httpx
@@ -419,6 +421,29 @@ def test_waves_pause_between_them(emulator: Emulator, ledger: Ledger, new: Certi
 
 
 @pytest.mark.usefixtures("plant")
+@pytest.mark.parametrize("how", ["contained", "disabled", "closed", "suspect"])
+def test_whoever_shuts_it_again_between_two_waves_is_obeyed(
+    emulator: Emulator, ledger: Ledger, old: CertificateAuthority, new: CertificateAuthority, how: str
+) -> None:
+    with operator(emulator, InProcess(emulator)) as client:
+        contained(client, ledger)
+        replaced(client, ledger, {P: new})
+        shut: dict[str, Callable[[], object]] = {
+            "contained": lambda: contained(client, ledger),
+            "disabled": lambda: client.enrollment_groups.update(GROUP, EnrollmentGroupPatch(enabled=False)),
+            "closed": lambda: close_case(client, GROUP_BREACH, author(client, ledger)),
+            "suspect": lambda: enroll_group(client, GROUP, primary=new, secondary=old),
+        }
+        client.sleep = lambda _: shut[how]()
+
+        with pytest.raises(PlanOutdated, match="1 of 3 devices are unblocked, the others stay out") as caught:
+            released(client, ledger, devices=None, enable_group=how == "disabled", wave=1)
+
+        assert "iotc-admin breach report --group plant-7" in caught.value.hint
+        assert {"pump-2", "pump-3"} <= set(blocked(client))
+
+
+@pytest.mark.usefixtures("plant")
 def test_a_release_says_what_a_block_did_and_a_release_does_not_do(
     client: Client, ledger: Ledger, new: CertificateAuthority
 ) -> None:
@@ -655,6 +680,32 @@ def test_a_second_operator_at_the_same_devices_is_no_failure(
     assert states(client, ledger) == {"pump-1": "blocked before", "pump-2": "blocked", "pump-3": "deleted"}
 
 
+@pytest.mark.usefixtures("plant")
+def test_who_a_colleague_s_run_of_the_same_breach_has_blocked_stays_this_breach_s(
+    client: Client, ledger: Ledger
+) -> None:
+    late = planned(client, ledger)
+    assert contained(client, ledger) == 3
+
+    assert contain(late, client, author(client, ledger)) == 0
+
+    assert states(client, ledger) == dict.fromkeys(PUMPS, "blocked")
+
+
+def test_two_who_begin_at_once_begin_one_breach(client: Client, ledger: Ledger) -> None:
+    suspects = {"primary": "A" * 40}
+    authors = [author(client, ledger), author(client, Ledger(ledger.file))]
+    with ThreadPoolExecutor() as pool:
+        with Ledger(ledger.file).writing():
+            # Both have seen that there is none before either may write.
+            both = [pool.submit(each.begin, client.app, GROUP_BREACH, suspects) for each in authors]
+            sleep(0.3)
+        first, second = (each.result() for each in both)
+
+    assert first == second
+    assert [what for what, _ in events_of(ledger, first)] == ["begun"]
+
+
 def test_a_state_is_known_by_its_word() -> None:
     assert {State(each.value) for each in State} == set(State)
 
@@ -681,6 +732,23 @@ def test_killed_at_any_request_and_repeated_it_ends_the_same(
     assert (looked(client).enabled, blocked(client)) == (True, ["bystander"])
     assert slots(client) == {P: verified(new), S: None}
     assert set(states(client, ledger).values()) == {"released"}
+
+
+@pytest.mark.usefixtures("plant")
+def test_a_release_whose_answer_never_came_is_not_reported_as_a_block(
+    emulator: Emulator, client: Client, ledger: Ledger
+) -> None:
+    contained(client, ledger)
+    wire = InProcess(emulator)
+    wire.after = killer_of("PATCH", "/pump-2")
+    with operator(emulator, wire) as doomed, pytest.raises(Killed):
+        released(doomed, ledger, devices=["pump-1", "pump-2"], false_alarm="a drill")
+    assert "pump-2" not in blocked(client)
+
+    report = look_at_breach(client, ledger, GROUP_BREACH)
+
+    assert "pump-2" in report.devices["released"]
+    assert report.devices["blocked"] == tuple(blocked(client))
 
 
 @pytest.mark.usefixtures("plant")

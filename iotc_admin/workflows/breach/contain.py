@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from iotc_admin.contract.enrollment_groups import Slot
 from iotc_admin.errors import UnsafePlan
-from iotc_admin.ledger.breach import SHUT, Author, Breach, State, devices_of, open_case
+from iotc_admin.ledger.breach import SHUT, Author, Breach, Case, State, devices_of, open_case
 from iotc_admin.workflows.apply import Hands
 from iotc_admin.workflows.breach.affected import Affected, by_group, named
 from iotc_admin.workflows.breach.turning import BLOCK, estimate, step_for, turn_devices
@@ -65,20 +65,22 @@ def plan_containment(
     breach: Breach,
     *,
     devices: Sequence[str] | None = None,
-    slots: Sequence[Slot] = BOTH,
+    slots: Sequence[Slot] | None = None,
 ) -> Containment:
     """Look, decide. `devices`: whom to block, in this order; None: whom the group is known to have let in.
 
-    `slots`: the suspect ones. Sends reads only. Raises `NotFound`, and `UnsafePlan` where nothing is suspect.
+    `slots`: the suspect ones; what is on record stays so. None: as on record, at first both. Sends reads only. Raises `NotFound`, and `UnsafePlan` where nothing is suspect.
     """
     if breach.kind == "device":
         return _plan_device(client, ledger, breach, slots)
     view = existing(client, breach.id, BOTH)
     case = open_case(ledger, client.app, breach)
-    there = {slot.value: view.slots[slot] for slot in slots}
-    suspects = case.suspects if case else {slot: each.thumbprint for slot, each in there.items() if each}
+    held = {slot.value: each.thumbprint for slot, each in view.slots.items() if each}
+    suspects = _suspects(case, held, slots)
     if not suspects:
-        message = f"{breach.id} holds no certificate in {' or '.join(slots)}: nothing there can be breached"
+        message = (
+            f"{breach.id} holds no certificate in {' or '.join(slots or BOTH)}: nothing there can be breached"
+        )
         raise UnsafePlan(message, hint=f"look at it: iotc-admin group show {breach.id}")
     affected = (
         by_group(client, ledger, breach.id, suspects.values()) if devices is None else named(client, devices)
@@ -112,12 +114,22 @@ def contain(
     return blocked
 
 
-def _plan_device(client: Client, ledger: Ledger | None, breach: Breach, slots: Sequence[Slot]) -> Containment:
+def _plan_device(
+    client: Client, ledger: Ledger | None, breach: Breach, slots: Sequence[Slot] | None
+) -> Containment:
     device = existing_device(client, breach.id)
     view = look_at_attestation(client, breach.id)
-    held = {slot.value: view.slots[slot] or "" for slot in slots} if view else {}
-    suspects = {slot: each for slot, each in held.items() if each}
+    held = {slot.value: each for slot, each in view.slots.items() if each} if view else {}
+    suspects = _suspects(open_case(ledger, client.app, breach), held, slots)
     return _decided(client, ledger, breach, Affected((device,)), suspects=suspects)
+
+
+def _suspects(case: Case | None, held: Mapping[str, str], slots: Sequence[Slot] | None) -> dict[str, str]:
+    """What is suspect, by slot: what is on record, and what stands in the slots that are named."""
+    recorded = case.suspects if case else {}
+    # Of a breach on record only a person knows whether what came into a slot since is suspect.
+    named = () if case and slots is None else (slots or BOTH)
+    return {**{slot.value: held[slot] for slot in named if slot in held}, **recorded}
 
 
 def _decided(
@@ -136,7 +148,7 @@ def _decided(
     return Containment(
         breach,
         Plan(client.app, (*shut, *blocks)),
-        case.suspects if case else suspects,
+        suspects,
         blocked,
         tuple(each for each in blocked if each not in ours),
         affected.missing,

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from iotc_admin.errors import UnsafePlan
-from iotc_admin.ledger.breach import SHUT, Breach, Case, State, devices_of, events_of, last_case
+from iotc_admin.ledger.breach import Breach, Case, State, devices_of, events_of, last_case
 from iotc_admin.workflows.look import (
     SlotView,
     look_at_attestation,
@@ -145,9 +145,9 @@ def _standing(state: State, device: Device | None) -> str:
     blocked = device.enabled is False
     if state is State.BLOCKING and not blocked:
         return "not blocked yet"
-    if state in SHUT:
-        return "blocked" if blocked or state is State.RELEASING else "unblocked by others"
-    if state is State.RELEASED:
+    if state in (State.BLOCKED, State.BLOCKING) or (state is State.RELEASING and blocked):
+        return "blocked" if blocked else "unblocked by others"
+    if state in (State.RELEASED, State.RELEASING):
         return "blocked again" if blocked else "released"
     return "blocked before" if blocked else "unblocked by others"
 
