@@ -38,6 +38,11 @@ class State(StrEnum):
 
 SHUT: Final = (State.BLOCKING, State.BLOCKED, State.RELEASING)
 """Blocked by the breach, as far as is known."""
+GROUP_DISABLED: Final = "group disabled"
+BLOCKING_BEGUN: Final = "blocking begun"
+SUSPECT_TOO: Final = "suspect, too"
+CONTAINED: Final = (GROUP_DISABLED, BLOCKING_BEGUN, SUSPECT_TOO)
+"""What the time line calls each step that shuts."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,7 @@ class Author:
         with self.ledger.writing() as db:
             values = (json.dumps(wider.suspects), case.number)
             db.execute("UPDATE breaches SET suspects = ? WHERE id = ?", values)
-        self.note(case, "suspect, too", **more)
+        self.note(case, SUSPECT_TOO, **more)
         return wider
 
     def mark(self, case: Case, devices: Iterable[str], state: State) -> None:

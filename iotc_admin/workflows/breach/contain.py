@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from iotc_admin.contract.enrollment_groups import Slot
 from iotc_admin.errors import UnsafePlan
-from iotc_admin.ledger.breach import SHUT, Author, Breach, Case, State, devices_of, open_case
+from iotc_admin.ledger.breach import (
+    BLOCKING_BEGUN,
+    GROUP_DISABLED,
+    SHUT,
+    Author,
+    Breach,
+    Case,
+    State,
+    devices_of,
+    open_case,
+)
 from iotc_admin.workflows.apply import Hands
 from iotc_admin.workflows.breach.affected import Affected, by_group, named
 from iotc_admin.workflows.breach.turning import BLOCK, estimate, step_for, turn_devices
@@ -104,11 +114,11 @@ def contain(
     if shut:
         disabling = Change(planned.breach.id, enabled=False)
         update_group(client, disabling, Plan(client.app, shut), Hands(run=author.run))
-        author.note(case, "group disabled")
+        author.note(case, GROUP_DISABLED)
     blocks = planned.blocks
     if not blocks:
         return 0
-    author.note(case, "blocking begun", devices=str(len(blocks)))
+    author.note(case, BLOCKING_BEGUN, devices=str(len(blocks)))
     blocked = turn_devices(client, case, blocks, BLOCK, author, told=told)
     author.note(case, "devices blocked", devices=str(blocked))
     return blocked
