@@ -25,12 +25,14 @@ from iotc_admin.emulator import Emulator, Fault
 from iotc_admin.errors import IotcError, KeyMismatch, NotFound, PlanOutdated, UnsafePlan
 from iotc_admin.ledger.breach import Author, Breach, State, devices_of, events_of, last_case, open_case
 from iotc_admin.pki.description import common_name, sha1_thumbprint
+from iotc_admin.workflows.apply import Hands, apply
 from iotc_admin.workflows.attach import attach_certificates
 from iotc_admin.workflows.breach.contain import Containment, contain, plan_containment
 from iotc_admin.workflows.breach.release import close_case, plan_release, release
 from iotc_admin.workflows.breach.replace import Replacement, plan_replacement, replace_certificates
 from iotc_admin.workflows.breach.report import look_at_breach
 from iotc_admin.workflows.enroll import enroll_group
+from iotc_admin.workflows.groups import plan_removal
 
 from ..conftest import InProcess, operator
 from ..emulator.arrival import Arriving
@@ -238,6 +240,48 @@ def test_a_group_that_is_not_there_or_holds_nothing_is_told(
         planned(client, ledger, slots=[S])
     with pytest.raises(NotFound, match="no device"):
         planned(client, ledger, Breach("device", "pump-1"))
+
+
+@pytest.mark.usefixtures("plant")
+def test_a_ca_removed_in_haste_is_suspect_all_the_same(
+    client: Client, ledger: Ledger, old: CertificateAuthority
+) -> None:
+    run = ledger.run("group remove-cert", client.now())
+    apply(plan_removal(client, GROUP, P), client, Hands(run=run))
+
+    assert contained(client, ledger) == 3
+
+    assert not looked(client).enabled
+    case = open_case(ledger, client.app, GROUP_BREACH)
+    assert case is not None
+    assert dict(case.suspects) == {"primary": verified(old)[0]}
+
+
+@pytest.mark.usefixtures("plant")
+def test_where_nothing_tells_what_is_suspect_the_way_to_shut_it_is_told(
+    client: Client, ledger: Ledger, now: datetime
+) -> None:
+    client.enrollment_groups.delete_certificate(GROUP, P)
+    with pytest.raises(UnsafePlan, match="nothing there can be breached") as caught:
+        planned(client, ledger)
+    assert "iotc-admin group update plant-7 --disable" in caught.value.hint
+    assert "--block" in caught.value.hint
+
+
+@pytest.mark.usefixtures("plant")
+def test_a_group_deleted_midway_holds_no_device_captive(client: Client, ledger: Ledger) -> None:
+    contained(client, ledger, devices=["pump-1", "pump-2"])
+    client.enrollment_groups.delete(GROUP)
+
+    assert contained(client, ledger, devices=PUMPS) == 1
+    assert look_at_breach(client, ledger, GROUP_BREACH).there is False
+    with pytest.raises(NotFound, match="no enrollment group"):
+        released(client, ledger, enable_group=True)
+    assert released(client, ledger, devices=["pump-1"]) == 1
+    assert released(client, ledger, devices=None) == 2
+
+    assert blocked(client) == []
+    assert open_case(ledger, client.app, GROUP_BREACH) is None
 
 
 @pytest.mark.usefixtures("plant")

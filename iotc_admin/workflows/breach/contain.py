@@ -24,7 +24,14 @@ from iotc_admin.workflows.apply import Hands
 from iotc_admin.workflows.breach.affected import Affected, by_group, named
 from iotc_admin.workflows.breach.turning import BLOCK, estimate, step_for, turn_devices
 from iotc_admin.workflows.groups import Change, update_group
-from iotc_admin.workflows.look import BOTH, existing, existing_device, look_at_attestation
+from iotc_admin.workflows.known import last_removed
+from iotc_admin.workflows.look import (
+    BOTH,
+    existing,
+    existing_device,
+    look_at_attestation,
+    look_at_group,
+)
 from iotc_admin.workflows.plan import Plan, UpdateDevice, UpdateGroup
 
 if TYPE_CHECKING:
@@ -79,23 +86,23 @@ def plan_containment(
 ) -> Containment:
     """Look, decide. `devices`: whom to block, in this order; None: whom the group is known to have let in.
 
-    `slots`: the suspect ones; what is on record stays so. None: as on record, at first both. Sends reads only. Raises `NotFound`, and `UnsafePlan` where nothing is suspect.
+    `slots`: the suspect ones; what is on record stays so. None: as on record, at first both. An empty slot
+    counts with what the ledger saw removed from it. Sends reads only. Raises `NotFound`, and `UnsafePlan`
+    where nothing is suspect.
     """
     if breach.kind == "device":
         return _plan_device(client, ledger, breach, slots)
-    view = existing(client, breach.id, BOTH)
     case = open_case(ledger, client.app, breach)
-    held = {slot.value: each.thumbprint for slot, each in view.slots.items() if each}
-    suspects = _suspects(case, held, slots)
+    # A group that was deleted after all lets nobody in; whom it has let in is connected still.
+    view = look_at_group(client, breach.id, BOTH) if case else existing(client, breach.id, BOTH)
+    held = {slot.value: each.thumbprint for slot, each in view.slots.items() if each} if view else {}
+    suspects = _suspects(case, held, slots) or last_removed(ledger, client.app, breach.id, slots or BOTH)
     if not suspects:
-        message = (
-            f"{breach.id} holds no certificate in {' or '.join(slots or BOTH)}: nothing there can be breached"
-        )
-        raise UnsafePlan(message, hint=f"look at it: iotc-admin group show {breach.id}")
+        raise _nothing_suspect(breach, slots or BOTH)
     affected = (
         by_group(client, ledger, breach.id, suspects.values()) if devices is None else named(client, devices)
     )
-    shut = (UpdateGroup(breach.id, None, enabled=False, etag=view.etag),) if view.enabled else ()
+    shut = (UpdateGroup(breach.id, None, enabled=False, etag=view.etag),) if view and view.enabled else ()
     return _decided(client, ledger, breach, affected, suspects=suspects, shut=shut)
 
 
@@ -132,6 +139,15 @@ def _plan_device(
     held = {slot.value: each for slot, each in view.slots.items() if each} if view else {}
     suspects = _suspects(open_case(ledger, client.app, breach), held, slots)
     return _decided(client, ledger, breach, Affected((device,)), suspects=suspects)
+
+
+def _nothing_suspect(breach: Breach, slots: Sequence[Slot]) -> UnsafePlan:
+    message = f"{breach.id} holds no certificate in {' or '.join(slots)}: nothing there can be breached"
+    hint = (
+        f"look at it: iotc-admin group show {breach.id}; if the CA was removed already, shut it by hand: "
+        f"iotc-admin group update {breach.id} --disable, and iotc-admin device update ID --block"
+    )
+    return UnsafePlan(message, hint=hint)
 
 
 def _suspects(case: Case | None, held: Mapping[str, str], slots: Sequence[Slot] | None) -> dict[str, str]:

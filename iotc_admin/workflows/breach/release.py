@@ -211,7 +211,13 @@ def _nothing_left(client: Client, ledger: Ledger, case: Case) -> bool:
     """Whether all that this breach has shut is open again."""
     if any(devices_of(ledger, case, *SHUT)):
         return False
-    return case.breach.kind == "device" or existing(client, case.breach.id, ()).enabled
+    return case.breach.kind == "device" or not _is_disabled(client, case.breach)
+
+
+def _is_disabled(client: Client, breach: Breach) -> bool:
+    """Whether the group is there, and disabled: one that was deleted has nothing to enable."""
+    view = look_at_group(client, breach.id, ())
+    return view is not None and not view.enabled
 
 
 def _case(client: Client, ledger: Ledger, breach: Breach) -> Case:
@@ -251,7 +257,7 @@ def _enabling(client: Client, breach: Breach) -> tuple[UpdateGroup, ...]:
 def _doubts(client: Client, case: Case, releases: Sequence[UpdateDevice], *, enabling: bool) -> Iterator[str]:
     if not releases:
         return
-    if case.breach.kind == "group" and not enabling and not existing(client, case.breach.id, ()).enabled:
+    if case.breach.kind == "group" and not enabling and _is_disabled(client, case.breach):
         yield f"{case.breach.id} stays disabled: its devices cannot register; to enable it: --enable-group"
     yield (
         "a hub takes the certificate that a device registered with last: until a device registers anew, "

@@ -23,7 +23,7 @@ from iotc_admin.workflows.attach import (
     decide_attachment,
 )
 from iotc_admin.workflows.enroll import Enrollment, carry_out, check_enrollment, decide_enrollment
-from iotc_admin.workflows.look import BOTH, existing, existing_device, look_at_attestation
+from iotc_admin.workflows.look import BOTH, existing, existing_device, look_at_attestation, look_at_group
 from iotc_admin.workflows.plan import Plan, Prove, Step, short
 from iotc_admin.workflows.proof import refuse_skew
 from iotc_admin.workflows.roll import known
@@ -114,8 +114,8 @@ def standing_suspects(client: Client, case: Case) -> dict[str, str]:
 
 def _held(client: Client, breach: Breach) -> dict[str, str]:
     if breach.kind == "group":
-        slots = existing(client, breach.id, BOTH).slots
-        return {slot.value: each.thumbprint for slot, each in slots.items() if each}
+        group = look_at_group(client, breach.id, BOTH)
+        return {slot.value: each.thumbprint for slot, each in group.slots.items() if each} if group else {}
     view = look_at_attestation(client, breach.id)
     return {slot.value: each for slot, each in view.slots.items() if each} if view else {}
 
