@@ -143,6 +143,18 @@ def test_wrong_usage_is_told_before_any_request(
 
 
 @pytest.mark.usefixtures("old")
+@pytest.mark.parametrize("content", ["", "\ufeffdevice_id\r\n", "\n \n"])
+def test_a_list_that_names_nobody_is_told(tmp_path: Path, environment: Environment, content: str) -> None:
+    (tmp_path / "none.txt").write_text(content)
+
+    done = shell(f"{CONTAIN} --devices none.txt", tmp_path, environment)
+    assert (done.returncode, "warning: none.txt names no device" in done.stderr) == (0, True), done.stderr
+    line = f"iotc-admin breach release --group {GROUP} --devices none.txt --false-alarm drill --yes"
+    done = shell(line, tmp_path, environment)
+    assert (done.returncode, "warning: none.txt names no device" in done.stderr) == (0, True), done.stderr
+
+
+@pytest.mark.usefixtures("old")
 def test_devices_that_are_not_there_or_may_be_another_group_s_wait_for_a_person(
     tmp_path: Path, environment: Environment, emulator: Emulator, client: Client,
     other_ca: CertificateAuthority,

@@ -141,6 +141,25 @@ def test_who_is_contained_neither_registers_nor_speaks(
 
 
 @pytest.mark.usefixtures("group")
+def test_a_long_look_at_the_devices_is_told_before_it_begins(
+    emulator: Emulator, client: Client, ledger: Ledger, old: CertificateAuthority
+) -> None:
+    arrive(emulator, old, *PUMPS)
+    told: list[tuple[int, int]] = []
+
+    def hear(requests: int) -> None:
+        told.append((requests, count_of(emulator, "Devices_GetAttestation")))
+
+    planned(client, ledger, told=hear)
+
+    assert told == [(len(PUMPS), 0)]
+
+
+def count_of(emulator: Emulator, operation: str) -> int:
+    return sum(each.operation == operation for each in emulator.control.requests)
+
+
+@pytest.mark.usefixtures("group")
 def test_the_estimate_is_that_of_twenty_requests_a_second(client: Client, ledger: Ledger) -> None:
     for number in range(79):
         client.devices.create(f"pump-{number}", Device())

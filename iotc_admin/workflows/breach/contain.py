@@ -83,12 +83,13 @@ def plan_containment(
     *,
     devices: Sequence[str] | None = None,
     slots: Sequence[Slot] | None = None,
+    told: Callable[[int], None] = lambda _: None,
 ) -> Containment:
     """Look, decide. `devices`: whom to block, in this order; None: whom the group is known to have let in.
 
     `slots`: the suspect ones; what is on record stays so. None: as on record, at first both. An empty slot
     counts with what the ledger saw removed from it. Sends reads only. Raises `NotFound`, and `UnsafePlan`
-    where nothing is suspect.
+    where nothing is suspect. `told`: see `by_group`.
     """
     if breach.kind == "device":
         return _plan_device(client, ledger, breach, slots)
@@ -100,7 +101,9 @@ def plan_containment(
     if not suspects:
         raise _nothing_suspect(breach, slots or BOTH)
     affected = (
-        by_group(client, ledger, breach.id, suspects.values()) if devices is None else named(client, devices)
+        by_group(client, ledger, breach.id, suspects.values(), told)
+        if devices is None
+        else named(client, devices)
     )
     shut = (UpdateGroup(breach.id, None, enabled=False, etag=view.etag),) if view and view.enabled else ()
     return _decided(client, ledger, breach, affected, suspects=suspects, shut=shut)
