@@ -73,9 +73,7 @@ def contain(
     ] = None,
     slot: Annotated[
         list[SlotName] | None,
-        typer.Option(
-            help="What is suspect; may be repeated, or named later (default: at first both slots)."
-        ),
+        typer.Option(help="What is suspect; may be repeated, or named later (default: at first both slots)."),
     ] = None,
 ) -> None:
     """Disable the group and block the affected devices, or block one device; asks first. Nothing is removed.

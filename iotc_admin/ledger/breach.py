@@ -153,13 +153,14 @@ class Author:
 
     def mark(self, case: Case, devices: Iterable[str], state: State) -> None:
         """How these devices stand from now on. One that this breach has blocked is nobody else's block."""
-        rows = [(case.number, device, state.value, self.clock().isoformat()) for device in devices]
+        kept = (State.BLOCKED.value, State.BLOCKING.value, State.BEFORE.value)
+        at = self.clock().isoformat()
+        rows = [(case.number, device, state.value, at, *kept) for device in devices]
         with self.ledger.writing() as db:
             db.executemany(
                 "INSERT INTO breach_devices (breach, device, state, at) VALUES (?,?,?,?)"
                 " ON CONFLICT (breach, device) DO UPDATE SET state = excluded.state, at = excluded.at"
-                f" WHERE NOT (state = '{State.BLOCKED}'"
-                f" AND excluded.state IN ('{State.BLOCKING}', '{State.BEFORE}'))",
+                " WHERE NOT (state = ? AND excluded.state IN (?,?))",
                 rows,
             )
 
