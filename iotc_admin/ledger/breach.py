@@ -103,6 +103,18 @@ def devices_of(ledger: Ledger, case: Case, *states: State) -> Iterator[tuple[str
     return (each for each in found if not states or each[1] in states)
 
 
+def also_affected(ledger: Ledger, app: str, case: Case) -> Iterator[tuple[str, Breach]]:
+    """The devices of a case that another open one of this application keeps out, too, and which that is."""
+    query = (
+        "SELECT other.device, kind, holder FROM breach_devices mine JOIN breach_devices other USING (device)"
+        " JOIN breaches ON breaches.id = other.breach"
+        " WHERE mine.breach = ? AND other.breach != mine.breach AND app = ? AND closed IS NULL"
+        " AND other.state IN (?,?,?,?) ORDER BY mine.id"
+    )
+    rows = ledger.rows(query, (case.number, app, *(each.value for each in (*SHUT, State.BEFORE))))
+    return ((str(device), Breach(kind, str(holder))) for device, kind, holder in rows)
+
+
 def events_of(ledger: Ledger, case: Case) -> list[tuple[str, Event]]:
     """The time line: what happened, and its line in the journal, oldest first."""
     return [

@@ -497,8 +497,11 @@ def test_whoever_shuts_it_again_between_two_waves_is_obeyed(
             "closed": lambda: close_case(client, GROUP_BREACH, author(client, ledger)),
             "suspect": lambda: enroll_group(client, GROUP, primary=new, secondary=old),
         }
-        client.sleep = lambda _: shut[how]()
 
+        def meanwhile(_: float) -> None:
+            shut[how]()
+
+        client.sleep = meanwhile
         with pytest.raises(PlanOutdated, match="1 of 3 devices are unblocked, the others stay out") as caught:
             released(client, ledger, devices=None, enable_group=how == "disabled", wave=1)
 
@@ -519,6 +522,21 @@ def test_a_release_says_what_a_block_did_and_a_release_does_not_do(
     assert "stays disabled" in apart[0]
     assert len(together) == 1
     assert "until a device registers anew" in together[0]
+
+
+@pytest.mark.usefixtures("plant")
+def test_who_is_affected_by_another_breach_too_is_told_before_the_release(
+    client: Client, ledger: Ledger
+) -> None:
+    device = Breach("device", "pump-1")
+    contained(client, ledger, device)
+    contained(client, ledger)
+
+    told = plan_release(client, ledger, device, devices=["pump-1"]).warnings
+    others = plan_release(client, ledger, GROUP_BREACH, devices=["pump-2"], false_alarm="a drill").warnings
+
+    assert "pump-1 is affected by the breach of group plant-7, too, which is open" in told
+    assert not any("too, which is open" in each for each in others)
 
 
 @pytest.mark.usefixtures("plant")

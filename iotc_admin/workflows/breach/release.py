@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +16,7 @@ from iotc_admin.ledger.breach import (
     Breach,
     Case,
     State,
+    also_affected,
     devices_of,
     events_of,
     open_case,
@@ -109,7 +111,10 @@ def plan_release(
         opened=tuple(device for device, each in there.items() if each.enabled is not False),
         others=tuple(each for each in wanted if known.get(each) not in (*SHUT, State.RELEASED)),
         missing=tuple(each for each in found if each not in there),
-        warnings=tuple(_doubts(client, case, releases, enabling=bool(steps))),
+        warnings=(
+            *_kept_out_elsewhere(client, ledger, case, releases),
+            *_doubts(client, case, releases, enabling=bool(steps)),
+        ),
         wave=wave,
         pause=pause,
     )
@@ -252,6 +257,19 @@ def _require_replaced(client: Client, case: Case) -> None:
 def _enabling(client: Client, breach: Breach) -> tuple[UpdateGroup, ...]:
     view = existing(client, breach.id, ())
     return () if view.enabled else (UpdateGroup(breach.id, None, enabled=True, etag=view.etag),)
+
+
+def _kept_out_elsewhere(
+    client: Client, ledger: Ledger, case: Case, releases: Sequence[UpdateDevice]
+) -> Iterator[str]:
+    released = {step.device for step in releases}
+    by_breach: dict[Breach, list[str]] = defaultdict(list)
+    for device, breach in also_affected(ledger, client.app, case):
+        if device in released:
+            by_breach[breach].append(device)
+    for breach, devices in by_breach.items():
+        who = f"{devices[0]} is" if len(devices) == 1 else f"{devices[0]} and {len(devices) - 1} more are"
+        yield f"{who} affected by the breach of {breach}, too, which is open"
 
 
 def _doubts(client: Client, case: Case, releases: Sequence[UpdateDevice], *, enabling: bool) -> Iterator[str]:
