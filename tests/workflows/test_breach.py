@@ -726,6 +726,40 @@ def test_some_that_fail_are_told_and_the_others_are_blocked(
     assert states(client, ledger) == dict.fromkeys(PUMPS, "blocked")
 
 
+class Unmoved(InProcess):
+    """Takes every change of what begins with this path, and shows by its answer that nothing came of it."""
+
+    path = ""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method != "PATCH" or not request.url.path.startswith(self.path):
+            return super().handle_request(request)
+        return super().handle_request(httpx.Request("GET", request.url, headers=request.headers))
+
+
+@pytest.mark.usefixtures("plant")
+@pytest.mark.parametrize(
+    ("path", "told", "shut"),
+    [
+        ("/api/enrollmentGroups/", "group plant-7 shows as enabled, though", False),
+        ("/api/devices/", "0 of 3 devices are blocked, .* pump-1 shows as not blocked, though", True),
+    ],
+)
+def test_what_the_application_takes_but_does_not_do_is_not_counted_as_done(
+    emulator: Emulator, client: Client, ledger: Ledger, path: str, told: str, shut: bool
+) -> None:
+    wire = Unmoved(emulator)
+    wire.path = path
+    with operator(emulator, wire) as unmoved, pytest.raises(IotcError, match=told) as caught:
+        contained(unmoved, ledger)
+
+    assert "iotc-admin" in caught.value.hint
+    assert (blocked(client), looked(client).enabled) == ([], not shut)
+    whats = {each.what for each in look_at_breach(client, ledger, GROUP_BREACH).timeline}
+    assert ("group disabled" in whats, "devices blocked" in whats) == (shut, False)
+    assert contained(client, ledger) == 3
+
+
 @pytest.mark.usefixtures("plant")
 def test_what_meets_every_device_alike_ends_the_run_with_its_reason(
     emulator: Emulator, client: Client, ledger: Ledger
