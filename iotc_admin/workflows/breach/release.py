@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iotc_admin.errors import PlanOutdated, UnsafePlan
 from iotc_admin.ledger.breach import (
-    CONTAINED,
     SHUT,
     Author,
     Breach,
@@ -18,10 +17,10 @@ from iotc_admin.ledger.breach import (
     State,
     also_affected,
     devices_of,
-    events_of,
     open_case,
 )
 from iotc_admin.workflows.apply import Hands
+from iotc_admin.workflows.breach.meanwhile import observed, shut_again
 from iotc_admin.workflows.breach.replace import standing_suspects
 from iotc_admin.workflows.breach.turning import RELEASE, estimate, step_for, turn_devices
 from iotc_admin.workflows.groups import Change, update_group
@@ -143,11 +142,11 @@ def release(
         author.note(case, "group enabled")
     author.mark(case, planned.missing, State.GONE)
     author.mark(case, planned.opened, State.RELEASED)
-    released, begun = 0, _standing(client, author.ledger, case)
+    released, begun = 0, observed(client, author.ledger, case)
     for number, wave in enumerate(planned.waves):
         if number:
             client.sleep(planned.pause.total_seconds())
-            if shut := _shut_again(begun, _standing(client, author.ledger, case), false_alarm):
+            if shut := shut_again(begun, observed(client, author.ledger, case), false_alarm):
                 raise _stopped(planned, released, shut)
         before = released
 
@@ -159,39 +158,6 @@ def release(
     if _nothing_left(client, author.ledger, case):
         author.close(case)
     return released
-
-
-@dataclass(frozen=True)
-class _Standing:
-    """What another person may do between two waves to keep the rest out."""
-
-    over: bool
-    contained: int
-    enabled: bool
-    suspects: frozenset[str]
-
-
-def _standing(client: Client, ledger: Ledger, case: Case) -> _Standing:
-    view = look_at_group(client, case.breach.id, ()) if case.breach.kind == "group" else None
-    return _Standing(
-        open_case(ledger, client.app, case.breach) != case,
-        sum(what in CONTAINED for what, _ in events_of(ledger, case)),
-        view is not None and view.enabled,
-        frozenset(standing_suspects(client, case)),
-    )
-
-
-def _shut_again(before: _Standing, now: _Standing, false_alarm: str) -> str:
-    """What somebody did meanwhile that speaks against going on; empty if nothing does."""
-    if now.over:
-        return "was closed"
-    if now.contained != before.contained:
-        return "was contained again"
-    if before.enabled and not now.enabled:
-        return "was disabled again"
-    if not false_alarm and now.suspects:
-        return f"holds what is suspect again, in {' and '.join(sorted(now.suspects))}"
-    return ""
 
 
 def _stopped(planned: ReleasePlan, released: int, why: str) -> PlanOutdated:
