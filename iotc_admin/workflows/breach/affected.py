@@ -47,7 +47,8 @@ def by_group(
 
     First those whose certificate, by the ledger, comes from a suspect CA (SHA-1), then those of other CAs
     that the group ever held. Then all that have registered without a certificate of their own, if no other
-    group can have let them in by a certificate: to tell takes a request for each, and `told` hears of how many before.
+    group can have let them in by a certificate: to tell takes a request for each, and `told` hears of how
+    many before.
     """
     signers, (elsewhere, others) = _signers(ledger), _elsewhere(client, group)
     held = ledger.bound_for(client.app, group) if ledger else frozenset()
