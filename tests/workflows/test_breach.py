@@ -170,6 +170,40 @@ def test_the_estimate_is_that_of_twenty_requests_a_second(client: Client, ledger
     assert plan.to_json()["seconds"] == 4
 
 
+@pytest.mark.usefixtures("plant")
+def test_a_slot_that_turns_out_suspect_later_is_suspect_too(
+    client: Client, ledger: Ledger, old: CertificateAuthority, other_ca: CertificateAuthority,
+    new: CertificateAuthority,
+) -> None:  # fmt: skip
+    enroll_group(client, GROUP, primary=old, secondary=other_ca)
+    contained(client, ledger, slots=[P])
+    assert contained(client, ledger) == 0
+    assert look_at_breach(client, ledger, GROUP_BREACH).case.suspects.keys() == {"primary"}
+
+    late = planned(client, ledger, slots=[S])
+    assert dict(late.suspects) == {"primary": verified(old)[0], "secondary": verified(other_ca)[0]}
+    assert contain(late, client, author(client, ledger)) == 0
+
+    replaced(client, ledger, {P: new})
+    with pytest.raises(UnsafePlan, match="what is suspect still stands in plant-7/secondary"):
+        released(client, ledger, enable_group=True)
+    timeline = look_at_breach(client, ledger, GROUP_BREACH).timeline
+    assert ("suspect, too", {"secondary": verified(other_ca)[0]}) in [(e.what, e.details) for e in timeline]
+
+
+@pytest.mark.usefixtures("plant")
+def test_a_suspect_slot_named_again_after_its_replacement_leaves_the_new_certificate_alone(
+    client: Client, ledger: Ledger, old: CertificateAuthority, new: CertificateAuthority
+) -> None:
+    contained(client, ledger, slots=[P])
+    replaced(client, ledger, {P: new})
+
+    assert contained(client, ledger, slots=[P]) == 0
+
+    assert dict(look_at_breach(client, ledger, GROUP_BREACH).case.suspects) == {"primary": verified(old)[0]}
+    released(client, ledger, enable_group=True)
+
+
 @pytest.mark.usefixtures("group")
 def test_devices_with_a_certificate_of_the_suspect_ca_go_first_and_those_of_their_own_are_left(
     emulator: Emulator, client: Client, ledger: Ledger, old: CertificateAuthority
