@@ -33,8 +33,18 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 _LATER: Final = ("roll", "status", "doctor", "completion")
 
 
+class _Interrupted(Exception):
+    """Ctrl-C, under a name that the parser lets through."""
+
+
 class _Root(TyperGroup):
     """The nouns, and the commands that stand beside them."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _Interrupted from None
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [*super().list_commands(ctx), *_LATER]
@@ -203,11 +213,11 @@ def run(arguments: Sequence[str]) -> int:
         _check_text(line)
         code = typer.main.get_command(app).main(line, prog_name="iotc-admin", standalone_mode=False)
         sys.stdout.flush()
-    except Exception as error:  # noqa: BLE001 - no traceback reaches a user
-        return _failed(error, line)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, _Interrupted):
         _output(line).error("interrupted", "repeat: what is done is not done again", kind="Interrupted")
         return 130
+    except Exception as error:  # noqa: BLE001 - no traceback reaches a user
+        return _failed(error, line)
     return code if isinstance(code, int) else 0
 
 

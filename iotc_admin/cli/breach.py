@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode=None)
 
+# Half a minute of requests.
+_LONG = 600
+
 Group = Annotated[str | None, typer.Option("--group", metavar="NAME", help="The group whose CA is suspect.")]
 Device = Annotated[str | None, typer.Option("--device", metavar="ID", help="A device instead of a group.")]
 
@@ -71,7 +74,8 @@ def contain(
         ),
     ] = None,
     slot: Annotated[
-        list[SlotName] | None, typer.Option(help="What is suspect; may be repeated (default: both slots).")
+        list[SlotName] | None,
+        typer.Option(help="What is suspect; may be repeated, or named later (default: at first both slots)."),
     ] = None,
 ) -> None:
     """Disable the group and block the affected devices, or block one device; asks first. Nothing is removed.
@@ -82,16 +86,17 @@ def contain(
     breach = _breach(ctx, group, device)
     if devices is not None and device is not None:
         raise typer.BadParameter("--devices goes with --group", ctx)
-    wanted = None if devices is None else read_ids(devices)
     session = Session.begin(ctx.command_path, ctx.obj)
+    wanted = None if devices is None else _ids(session, devices)
     run = session.run()
     from iotc_admin.workflows.breach.contain import contain as carry_out
     from iotc_admin.workflows.breach.contain import plan_containment
-    from iotc_admin.workflows.look import BOTH
 
-    slots = [slot_of(each) for each in slot] if slot else BOTH
+    slots = [slot_of(each) for each in slot] if slot else None
     with session.client() as client:
-        planned = plan_containment(client, run.ledger, breach, devices=wanted, slots=slots)
+        planned = plan_containment(
+            client, run.ledger, breach, devices=wanted, slots=slots, told=_looking(session, breach)
+        )
         _tell_containment(session, planned)
         if session.dry_run:
             _end_dry_run(session, planned)
@@ -182,8 +187,8 @@ def release(
     """
     breach = _breach(ctx, group, device)
     _check_release(ctx, device, enable_group, devices, everyone, close, false_alarm)
-    wanted = [breach.id] if device else None if everyone else read_ids(devices) if devices else []
     session = Session.begin(ctx.command_path, ctx.obj)
+    wanted = [breach.id] if device else None if everyone else _ids(session, devices) if devices else []
     from datetime import timedelta
 
     waves = (wave, timedelta(seconds=pause))
@@ -263,6 +268,28 @@ def _check_release(
         raise typer.BadParameter(
             "nothing is released unasked: --enable-group, --devices, --all, --close", ctx
         )
+
+
+def _ids(session: Session, file: str) -> list[str]:
+    ids = read_ids(file)
+    if not ids:
+        session.output.warn(f"{file} names no device")
+    return ids
+
+
+def _looking(session: Session, breach: Breach) -> Callable[[int], None]:
+    """Whoever waits for a long look knows that nothing is shut yet, and how to shut it now."""
+
+    def told(requests: int) -> None:
+        from iotc_admin.workflows.breach.turning import estimate
+
+        if requests >= _LONG:
+            session.output.say(
+                f"looking at {counted(requests, 'device')}: about {span(estimate(requests))}, and nothing is "
+                f"shut yet; to shut it now: iotc-admin group update {breach.id} --disable"
+            )
+
+    return told
 
 
 def _certificates(

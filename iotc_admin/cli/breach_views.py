@@ -29,6 +29,7 @@ def report_document(report: Report) -> dict[str, Any]:
         "begun": iso(report.case.begun),
         "closed": report.case.closed and iso(report.case.closed),
         "shut": report.shut,
+        "deleted": not report.there,
         "replaced": report.replaced,
         "suspects": [_certificate_document(each) for each in report.suspects],
         "slots": [_certificate_document(each) for each in report.current],
@@ -68,7 +69,9 @@ def standing_lines(report: Report) -> Iterator[str]:
     """How it stands, in a few lines."""
     breach, over = report.case.breach, report.case.closed
     yield f"{breach.id}: {'closed' if over else 'open'} since {over or report.case.begun:%Y-%m-%d %H:%M} UTC"
-    if breach.kind == "group":
+    if not report.there:
+        yield f"the {breach.kind} was deleted"
+    elif breach.kind == "group":
         yield f"the group is {'disabled' if report.shut else 'enabled'}"
     else:
         yield f"the device is {'blocked' if report.shut else 'not blocked'}"
@@ -156,7 +159,7 @@ def _certificate_table(title: str, standings: tuple[Standing, ...]) -> Iterator[
 
 def _what(happening: Happening) -> str:
     details = ", ".join(
-        f"{each} {name}" if name == "devices" else f"{name} {each}"
+        counted(int(each), "device") if name == "devices" else f"{name} {each}"
         for name, each in happening.details.items()
     )
     return f"{happening.what}: {details}" if details else happening.what

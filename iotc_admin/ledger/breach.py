@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -38,6 +38,11 @@ class State(StrEnum):
 
 SHUT: Final = (State.BLOCKING, State.BLOCKED, State.RELEASING)
 """Blocked by the breach, as far as is known."""
+GROUP_DISABLED: Final = "group disabled"
+BLOCKING_BEGUN: Final = "blocking begun"
+SUSPECT_TOO: Final = "suspect, too"
+CONTAINED: Final = (GROUP_DISABLED, BLOCKING_BEGUN, SUSPECT_TOO)
+"""What the time line calls each step that shuts."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +90,29 @@ def open_case(ledger: Ledger | None, app: str, breach: Breach) -> Case | None:
     return None if last is None or last.closed else last
 
 
+def ever_suspect(ledger: Ledger) -> frozenset[str]:
+    """Every certificate that was suspect in any breach on record, as SHA-1 thumbprints."""
+    rows = ledger.rows("SELECT suspects FROM breaches", ())
+    return frozenset(str(each) for (suspects,) in rows for each in json.loads(suspects).values())
+
+
 def devices_of(ledger: Ledger, case: Case, *states: State) -> Iterator[tuple[str, State]]:
     """The devices of a case in the order they were taken up; only those in these states, if any are given."""
     query = "SELECT device, state FROM breach_devices WHERE breach = ? ORDER BY id"
     found = ((str(device), State(state)) for device, state in ledger.rows(query, (case.number,)))
     return (each for each in found if not states or each[1] in states)
+
+
+def also_affected(ledger: Ledger, app: str, case: Case) -> Iterator[tuple[str, Breach]]:
+    """The devices of a case that another open one of this application keeps out, too, and which that is."""
+    query = (
+        "SELECT other.device, kind, holder FROM breach_devices mine JOIN breach_devices other USING (device)"
+        " JOIN breaches ON breaches.id = other.breach"
+        " WHERE mine.breach = ? AND other.breach != mine.breach AND app = ? AND closed IS NULL"
+        " AND other.state IN (?,?,?,?) ORDER BY mine.id"
+    )
+    rows = ledger.rows(query, (case.number, app, *(each.value for each in (*SHUT, State.BEFORE))))
+    return ((str(device), Breach(kind, str(holder))) for device, kind, holder in rows)
 
 
 def events_of(ledger: Ledger, case: Case) -> list[tuple[str, Event]]:
@@ -114,24 +137,42 @@ class Author:
         return self.run.ledger
 
     def begin(self, app: str, breach: Breach, suspects: Mapping[str, str]) -> Case:
-        """The open case; a new one if there is none, with these suspects."""
-        if case := open_case(self.ledger, app, breach):
-            return case
-        values = (app, breach.kind, breach.id, json.dumps(dict(suspects)), self.clock().isoformat())
+        """The open case; a new one if there is none. Its suspects are these, with those on record."""
+        held, at = json.dumps(dict(suspects)), self.clock().isoformat()
         with self.ledger.writing() as db:
-            db.execute("INSERT INTO breaches (app, kind, holder, suspects, begun) VALUES (?,?,?,?,?)", values)
+            # One statement: of two who begin at once, one begins.
+            new = db.execute(
+                "INSERT INTO breaches (app, kind, holder, suspects, begun) SELECT ?,?,?,?,? WHERE NOT EXISTS"
+                " (SELECT 1 FROM breaches WHERE app = ? AND kind = ? AND holder = ? AND closed IS NULL)",
+                (app, breach.kind, breach.id, held, at, app, breach.kind, breach.id),
+            ).rowcount
         case = open_case(self.ledger, app, breach)
         assert case is not None, "it was just written"  # noqa: S101
-        self.note(case, "begun", **suspects)
-        return case
+        if new:
+            self.note(case, "begun", **suspects)
+        return self._suspected(case, suspects)
+
+    def _suspected(self, case: Case, suspects: Mapping[str, str]) -> Case:
+        more = {slot: each for slot, each in suspects.items() if slot not in case.suspects}
+        if not more:
+            return case
+        wider = replace(case, suspects={**case.suspects, **more})
+        with self.ledger.writing() as db:
+            values = (json.dumps(wider.suspects), case.number)
+            db.execute("UPDATE breaches SET suspects = ? WHERE id = ?", values)
+        self.note(case, SUSPECT_TOO, **more)
+        return wider
 
     def mark(self, case: Case, devices: Iterable[str], state: State) -> None:
-        """How these devices stand from now on."""
-        rows = [(case.number, device, state.value, self.clock().isoformat()) for device in devices]
+        """How these devices stand from now on. One that this breach has blocked is nobody else's block."""
+        kept = (State.BLOCKED.value, State.BLOCKING.value, State.BEFORE.value)
+        at = self.clock().isoformat()
+        rows = [(case.number, device, state.value, at, *kept) for device in devices]
         with self.ledger.writing() as db:
             db.executemany(
                 "INSERT INTO breach_devices (breach, device, state, at) VALUES (?,?,?,?)"
-                " ON CONFLICT (breach, device) DO UPDATE SET state = excluded.state, at = excluded.at",
+                " ON CONFLICT (breach, device) DO UPDATE SET state = excluded.state, at = excluded.at"
+                " WHERE NOT (state = ? AND excluded.state IN (?,?))",
                 rows,
             )
 

@@ -93,14 +93,17 @@ class Event:
 
 
 class Ledger:
-    """The ledger in `file`, made 0600 when it is new. Raises `SettingsError` when it cannot be used."""
+    """The ledger in `file`, made 0600 when it is new. Raises `SettingsError` when it cannot be used.
 
-    def __init__(self, file: Path) -> None:
+    `patience`: for so many seconds it waits for another process that writes.
+    """
+
+    def __init__(self, file: Path, *, patience: float = 10) -> None:
         self.file = file
         self._lock = threading.Lock()
         with self._translated():
             _make_private(file)
-            self._db = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=10)
+            self._db = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=patience)
             self.close = weakref.finalize(self, self._db.close)
             self._prepare()
 
@@ -214,9 +217,13 @@ class Ledger:
             yield
         except (sqlite3.Error, OSError, ValueError, TypeError, OverflowError) as error:
             message = f"the ledger {self.file} cannot be used: {error}"
-            raise SettingsError(
-                message, hint="name another file with --ledger or IOTC_LEDGER, or move this one away"
-            ) from None
+            # Another file would not know what this one has on record.
+            hint = (
+                "another process writes to it: wait for it, then repeat"
+                if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+                else "name another file with --ledger or IOTC_LEDGER, or move this one away"
+            )
+            raise SettingsError(message, hint=hint) from None
 
 
 class Run:

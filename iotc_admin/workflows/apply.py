@@ -176,7 +176,11 @@ def _update(step: UpdateGroup, client: Client) -> None:
     fields = {"display_name": step.display_name, "enabled": step.enabled, "etag": step.etag or None}
     patch = EnrollmentGroupPatch(**{name: value for name, value in fields.items() if value is not None})
     try:
-        client.enrollment_groups.update(step.group, patch)
+        shown = client.enrollment_groups.update(step.group, patch)
+        if step.enabled is not None and "enabled" in shown.model_fields_set and shown.enabled != step.enabled:
+            how = "enabled" if shown.enabled else "disabled"
+            message = f"group {step.group} shows as {how}, though the application took the change"
+            raise PlanError(message, hint=f"look at it: iotc-admin group show {step.group}")
     except (AnswerLost, ServiceDown):
         view = look_at_group(client, step.group, ())
         if view is None or not _is_updated(step, view):

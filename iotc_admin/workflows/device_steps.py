@@ -18,7 +18,7 @@ from iotc_admin.contract.devices import (
     X509Patch,
 )
 from iotc_admin.contract.enrollment_groups import Slot
-from iotc_admin.errors import AnswerLost, Conflict, NotFound, PlanOutdated, ServiceDown
+from iotc_admin.errors import AnswerLost, Conflict, NotFound, PlanError, PlanOutdated, ServiceDown
 from iotc_admin.workflows.look import AttestationView, look_at_attestation, look_at_device
 from iotc_admin.workflows.plan import (
     CreateDevice,
@@ -68,7 +68,11 @@ def _update_device(step: UpdateDevice, client: Client) -> None:
     fields |= {} if step.enabled is None else {"enabled": step.enabled}
     patch = fields | ({"etag": step.etag} if step.etag else {})
     try:
-        client.devices.update(step.device, Device.model_validate(patch, by_name=True))
+        shown = client.devices.update(step.device, Device.model_validate(patch, by_name=True)).enabled
+        if step.enabled is not None and shown is (not step.enabled):
+            how = "not blocked" if shown else "blocked"
+            message = f"device {step.device} shows as {how}, though the application took the change"
+            raise PlanError(message, hint=_look(step.device))
     except (AnswerLost, ServiceDown):
         found = look_at_device(client, step.device)
         if found is None or any(getattr(found, name) != value for name, value in fields.items()):

@@ -25,6 +25,7 @@ from iotc_admin.workflows.plan import (
 )
 
 if TYPE_CHECKING:
+    from iotc_admin.contract.enrollment_groups import Slot
     from iotc_admin.ledger.ledger import Entry, Ledger
 
 # A path of certificates longer than this is no path but a riddle.
@@ -97,6 +98,18 @@ def issuers(
             return
         yield issuer
         certificate = issuer
+
+
+def last_removed(ledger: Ledger | None, app: str, group: str, slots: Iterable[Slot]) -> dict[str, str]:
+    """What was last removed from these slots of a group by this tool, as SHA-1 thumbprints by slot."""
+    events = ledger.events() if ledger else []
+    removed = {
+        str(each.details["slot"]): str(each.details["sha1Thumbprint"])
+        for each in events
+        if each.details.get("do") == RemoveCertificate.__name__
+        and (each.details["app"], each.details["group"]) == (app, group)
+    }
+    return {slot.value: removed[slot.value] for slot in slots if slot.value in removed}
 
 
 def _with_subject(ledger: Ledger | None, subject: str) -> Iterator[x509.Certificate]:

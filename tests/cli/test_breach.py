@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -143,6 +144,18 @@ def test_wrong_usage_is_told_before_any_request(
 
 
 @pytest.mark.usefixtures("old")
+@pytest.mark.parametrize("content", ["", "\ufeffdevice_id\r\n", "\n \n"])
+def test_a_list_that_names_nobody_is_told(tmp_path: Path, environment: Environment, content: str) -> None:
+    (tmp_path / "none.txt").write_text(content)
+
+    done = shell(f"{CONTAIN} --devices none.txt", tmp_path, environment)
+    assert (done.returncode, "warning: none.txt names no device" in done.stderr) == (0, True), done.stderr
+    line = f"iotc-admin breach release --group {GROUP} --devices none.txt --false-alarm drill --yes"
+    done = shell(line, tmp_path, environment)
+    assert (done.returncode, "warning: none.txt names no device" in done.stderr) == (0, True), done.stderr
+
+
+@pytest.mark.usefixtures("old")
 def test_devices_that_are_not_there_or_may_be_another_group_s_wait_for_a_person(
     tmp_path: Path, environment: Environment, emulator: Emulator, client: Client,
     other_ca: CertificateAuthority,
@@ -191,6 +204,28 @@ def test_without_the_ca_s_key_the_code_and_the_next_command_are_told(
     line = f"iotc-admin group verify {GROUP} --slot primary --key elsewhere.pem"
     assert shell(line, tmp_path, environment).returncode == 0
     assert not looked(client).enabled
+
+
+@pytest.mark.usefixtures("old")
+def test_interrupted_between_two_waves_the_way_on_is_told(
+    tmp_path: Path, environment: Environment, client: Client
+) -> None:
+    shell(CONTAIN, tmp_path, environment)
+    line = (
+        f"iotc-admin breach release --group {GROUP} --all --false-alarm drill --wave 1 --pause 86400"
+        " --yes -o json"
+    )
+    with subprocess.Popen(
+        line.split(), cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert any("1 of 3 devices unblocked" in said for said in process.stderr)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+
+    assert (process.returncode, json.loads(out)["error"]["kind"]) == (130, "Interrupted")
+    assert err == "error: interrupted\nhint: repeat: what is done is not done again\n"
+    assert blocked(client) == ["pump-2", "pump-3"]
 
 
 @pytest.mark.usefixtures("old")

@@ -144,6 +144,15 @@ def test_what_is_no_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert garbage.read_bytes() == before
 
 
+def test_a_ledger_that_another_process_holds_is_to_be_waited_for_not_to_be_left(
+    ledger: Ledger, now: datetime
+) -> None:
+    hasty = Ledger(ledger.file, patience=0.05)
+    with ledger.writing(), pytest.raises(SettingsError, match="is locked") as caught:
+        hasty.run("breach contain", now).note("x", now)
+    assert caught.value.hint == "another process writes to it: wait for it, then repeat"
+
+
 def test_a_ledger_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "ledger.db"
     db = sqlite3.connect(file)

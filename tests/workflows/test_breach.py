@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from time import sleep
 from typing import Any, Literal
 
 import httpx
@@ -23,12 +25,14 @@ from iotc_admin.emulator import Emulator, Fault
 from iotc_admin.errors import IotcError, KeyMismatch, NotFound, PlanOutdated, UnsafePlan
 from iotc_admin.ledger.breach import Author, Breach, State, devices_of, events_of, last_case, open_case
 from iotc_admin.pki.description import common_name, sha1_thumbprint
+from iotc_admin.workflows.apply import Hands, apply
 from iotc_admin.workflows.attach import attach_certificates
 from iotc_admin.workflows.breach.contain import Containment, contain, plan_containment
 from iotc_admin.workflows.breach.release import close_case, plan_release, release
 from iotc_admin.workflows.breach.replace import Replacement, plan_replacement, replace_certificates
 from iotc_admin.workflows.breach.report import look_at_breach
 from iotc_admin.workflows.enroll import enroll_group
+from iotc_admin.workflows.groups import plan_removal
 
 from ..conftest import InProcess, operator
 from ..emulator.arrival import Arriving
@@ -137,6 +141,25 @@ def test_who_is_contained_neither_registers_nor_speaks(
 
 
 @pytest.mark.usefixtures("group")
+def test_a_long_look_at_the_devices_is_told_before_it_begins(
+    emulator: Emulator, client: Client, ledger: Ledger, old: CertificateAuthority
+) -> None:
+    arrive(emulator, old, *PUMPS)
+    told: list[tuple[int, int]] = []
+
+    def hear(requests: int) -> None:
+        told.append((requests, count_of(emulator, "Devices_GetAttestation")))
+
+    planned(client, ledger, told=hear)
+
+    assert told == [(len(PUMPS), 0)]
+
+
+def count_of(emulator: Emulator, operation: str) -> int:
+    return sum(each.operation == operation for each in emulator.control.requests)
+
+
+@pytest.mark.usefixtures("group")
 def test_the_estimate_is_that_of_twenty_requests_a_second(client: Client, ledger: Ledger) -> None:
     for number in range(79):
         client.devices.create(f"pump-{number}", Device())
@@ -145,6 +168,40 @@ def test_the_estimate_is_that_of_twenty_requests_a_second(client: Client, ledger
 
     assert plan.takes == timedelta(seconds=4)
     assert plan.to_json()["seconds"] == 4
+
+
+@pytest.mark.usefixtures("plant")
+def test_a_slot_that_turns_out_suspect_later_is_suspect_too(
+    client: Client, ledger: Ledger, old: CertificateAuthority, other_ca: CertificateAuthority,
+    new: CertificateAuthority,
+) -> None:  # fmt: skip
+    enroll_group(client, GROUP, primary=old, secondary=other_ca)
+    contained(client, ledger, slots=[P])
+    assert contained(client, ledger) == 0
+    assert look_at_breach(client, ledger, GROUP_BREACH).case.suspects.keys() == {"primary"}
+
+    late = planned(client, ledger, slots=[S])
+    assert dict(late.suspects) == {"primary": verified(old)[0], "secondary": verified(other_ca)[0]}
+    assert contain(late, client, author(client, ledger)) == 0
+
+    replaced(client, ledger, {P: new})
+    with pytest.raises(UnsafePlan, match="what is suspect still stands in plant-7/secondary"):
+        released(client, ledger, enable_group=True)
+    timeline = look_at_breach(client, ledger, GROUP_BREACH).timeline
+    assert ("suspect, too", {"secondary": verified(other_ca)[0]}) in [(e.what, e.details) for e in timeline]
+
+
+@pytest.mark.usefixtures("plant")
+def test_a_suspect_slot_named_again_after_its_replacement_leaves_the_new_certificate_alone(
+    client: Client, ledger: Ledger, old: CertificateAuthority, new: CertificateAuthority
+) -> None:
+    contained(client, ledger, slots=[P])
+    replaced(client, ledger, {P: new})
+
+    assert contained(client, ledger, slots=[P]) == 0
+
+    assert dict(look_at_breach(client, ledger, GROUP_BREACH).case.suspects) == {"primary": verified(old)[0]}
+    released(client, ledger, enable_group=True)
 
 
 @pytest.mark.usefixtures("group")
@@ -239,6 +296,48 @@ def test_a_group_that_is_not_there_or_holds_nothing_is_told(
 
 
 @pytest.mark.usefixtures("plant")
+def test_a_ca_removed_in_haste_is_suspect_all_the_same(
+    client: Client, ledger: Ledger, old: CertificateAuthority
+) -> None:
+    run = ledger.run("group remove-cert", client.now())
+    apply(plan_removal(client, GROUP, P), client, Hands(run=run))
+
+    assert contained(client, ledger) == 3
+
+    assert not looked(client).enabled
+    case = open_case(ledger, client.app, GROUP_BREACH)
+    assert case is not None
+    assert dict(case.suspects) == {"primary": verified(old)[0]}
+
+
+@pytest.mark.usefixtures("plant")
+def test_where_nothing_tells_what_is_suspect_the_way_to_shut_it_is_told(
+    client: Client, ledger: Ledger, now: datetime
+) -> None:
+    client.enrollment_groups.delete_certificate(GROUP, P)
+    with pytest.raises(UnsafePlan, match="nothing there can be breached") as caught:
+        planned(client, ledger)
+    assert "iotc-admin group update plant-7 --disable" in caught.value.hint
+    assert "--block" in caught.value.hint
+
+
+@pytest.mark.usefixtures("plant")
+def test_a_group_deleted_midway_holds_no_device_captive(client: Client, ledger: Ledger) -> None:
+    contained(client, ledger, devices=["pump-1", "pump-2"])
+    client.enrollment_groups.delete(GROUP)
+
+    assert contained(client, ledger, devices=PUMPS) == 1
+    assert look_at_breach(client, ledger, GROUP_BREACH).there is False
+    with pytest.raises(NotFound, match="no enrollment group"):
+        released(client, ledger, enable_group=True)
+    assert released(client, ledger, devices=["pump-1"]) == 1
+    assert released(client, ledger, devices=None) == 2
+
+    assert blocked(client) == []
+    assert open_case(ledger, client.app, GROUP_BREACH) is None
+
+
+@pytest.mark.usefixtures("plant")
 def test_both_slots_are_replaced_and_the_group_stays_disabled(
     client: Client, ledger: Ledger, old: CertificateAuthority, ca: CertificateAuthority,
     new: CertificateAuthority, other_ca: CertificateAuthority,
@@ -292,6 +391,27 @@ def test_only_a_new_key_replaces_one_that_is_suspect(
     with pytest.raises(KeyMismatch, match=r"was used before, in .*CN=spare"):
         replaced(client, ledger, {S: respun})
     assert slots(client) == {P: verified(old), S: None}
+
+
+@pytest.mark.usefixtures("group")
+def test_a_certificate_that_was_used_before_replaces_nothing_though_it_is_not_the_suspect_one(
+    emulator: Emulator, client: Client, ledger: Ledger, old: CertificateAuthority, new: CertificateAuthority,
+    other_ca: CertificateAuthority,
+) -> None:  # fmt: skip
+    enroll_group(client, "elsewhere", primary=other_ca, run=ledger.run("group create", client.now()))
+    emulator.control.advance(timedelta(minutes=1))
+    contained(client, ledger)
+    replaced(client, ledger, {P: new})
+    released(client, ledger, enable_group=True)
+    client.enrollment_groups.delete("elsewhere")
+    emulator.control.advance(timedelta(minutes=1))
+    contained(client, ledger)
+
+    with pytest.raises(KeyMismatch, match="was suspect in an earlier breach"):
+        replaced(client, ledger, {P: old})
+    with pytest.raises(KeyMismatch, match="was used before, in elsewhere/primary, since"):
+        replaced(client, ledger, {P: other_ca})
+    assert slots(client) == {P: verified(new), S: None}
 
 
 @pytest.mark.usefixtures("group")
@@ -398,6 +518,32 @@ def test_waves_pause_between_them(emulator: Emulator, ledger: Ledger, new: Certi
 
 
 @pytest.mark.usefixtures("plant")
+@pytest.mark.parametrize("how", ["contained", "disabled", "closed", "suspect"])
+def test_whoever_shuts_it_again_between_two_waves_is_obeyed(
+    emulator: Emulator, ledger: Ledger, old: CertificateAuthority, new: CertificateAuthority, how: str
+) -> None:
+    with operator(emulator, InProcess(emulator)) as client:
+        contained(client, ledger)
+        replaced(client, ledger, {P: new})
+        shut: dict[str, Callable[[], object]] = {
+            "contained": lambda: contained(client, ledger),
+            "disabled": lambda: client.enrollment_groups.update(GROUP, EnrollmentGroupPatch(enabled=False)),
+            "closed": lambda: close_case(client, GROUP_BREACH, author(client, ledger)),
+            "suspect": lambda: enroll_group(client, GROUP, primary=new, secondary=old),
+        }
+
+        def meanwhile(_: float) -> None:
+            shut[how]()
+
+        client.sleep = meanwhile
+        with pytest.raises(PlanOutdated, match="1 of 3 devices are unblocked, the others stay out") as caught:
+            released(client, ledger, devices=None, enable_group=how == "disabled", wave=1)
+
+        assert "iotc-admin breach report --group plant-7" in caught.value.hint
+        assert {"pump-2", "pump-3"} <= set(blocked(client))
+
+
+@pytest.mark.usefixtures("plant")
 def test_a_release_says_what_a_block_did_and_a_release_does_not_do(
     client: Client, ledger: Ledger, new: CertificateAuthority
 ) -> None:
@@ -410,6 +556,21 @@ def test_a_release_says_what_a_block_did_and_a_release_does_not_do(
     assert "stays disabled" in apart[0]
     assert len(together) == 1
     assert "until a device registers anew" in together[0]
+
+
+@pytest.mark.usefixtures("plant")
+def test_who_is_affected_by_another_breach_too_is_told_before_the_release(
+    client: Client, ledger: Ledger
+) -> None:
+    device = Breach("device", "pump-1")
+    contained(client, ledger, device)
+    contained(client, ledger)
+
+    told = plan_release(client, ledger, device, devices=["pump-1"]).warnings
+    others = plan_release(client, ledger, GROUP_BREACH, devices=["pump-2"], false_alarm="a drill").warnings
+
+    assert "pump-1 is affected by the breach of group plant-7, too, which is open" in told
+    assert not any("too, which is open" in each for each in others)
 
 
 @pytest.mark.usefixtures("plant")
@@ -599,6 +760,40 @@ def test_some_that_fail_are_told_and_the_others_are_blocked(
     assert states(client, ledger) == dict.fromkeys(PUMPS, "blocked")
 
 
+class Unmoved(InProcess):
+    """Takes every change of what begins with this path, and shows by its answer that nothing came of it."""
+
+    path = ""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method != "PATCH" or not request.url.path.startswith(self.path):
+            return super().handle_request(request)
+        return super().handle_request(httpx.Request("GET", request.url, headers=request.headers))
+
+
+@pytest.mark.usefixtures("plant")
+@pytest.mark.parametrize(
+    ("path", "told", "shut"),
+    [
+        ("/api/enrollmentGroups/", "group plant-7 shows as enabled, though", False),
+        ("/api/devices/", "0 of 3 devices are blocked, .* pump-1 shows as not blocked, though", True),
+    ],
+)
+def test_what_the_application_takes_but_does_not_do_is_not_counted_as_done(
+    emulator: Emulator, client: Client, ledger: Ledger, path: str, told: str, shut: bool
+) -> None:
+    wire = Unmoved(emulator)
+    wire.path = path
+    with operator(emulator, wire) as unmoved, pytest.raises(IotcError, match=told) as caught:
+        contained(unmoved, ledger)
+
+    assert "iotc-admin" in caught.value.hint
+    assert (blocked(client), looked(client).enabled) == ([], not shut)
+    whats = {each.what for each in look_at_breach(client, ledger, GROUP_BREACH).timeline}
+    assert ("group disabled" in whats, "devices blocked" in whats) == (shut, False)
+    assert contained(client, ledger) == 3
+
+
 @pytest.mark.usefixtures("plant")
 def test_what_meets_every_device_alike_ends_the_run_with_its_reason(
     emulator: Emulator, client: Client, ledger: Ledger
@@ -634,6 +829,32 @@ def test_a_second_operator_at_the_same_devices_is_no_failure(
     assert states(client, ledger) == {"pump-1": "blocked before", "pump-2": "blocked", "pump-3": "deleted"}
 
 
+@pytest.mark.usefixtures("plant")
+def test_who_a_colleague_s_run_of_the_same_breach_has_blocked_stays_this_breach_s(
+    client: Client, ledger: Ledger
+) -> None:
+    late = planned(client, ledger)
+    assert contained(client, ledger) == 3
+
+    assert contain(late, client, author(client, ledger)) == 0
+
+    assert states(client, ledger) == dict.fromkeys(PUMPS, "blocked")
+
+
+def test_two_who_begin_at_once_begin_one_breach(client: Client, ledger: Ledger) -> None:
+    suspects = {"primary": "A" * 40}
+    authors = [author(client, ledger), author(client, Ledger(ledger.file))]
+    with ThreadPoolExecutor() as pool:
+        with Ledger(ledger.file).writing():
+            # Both have seen that there is none before either may write.
+            both = [pool.submit(each.begin, client.app, GROUP_BREACH, suspects) for each in authors]
+            sleep(0.3)
+        first, second = (each.result() for each in both)
+
+    assert first == second
+    assert [what for what, _ in events_of(ledger, first)] == ["begun"]
+
+
 def test_a_state_is_known_by_its_word() -> None:
     assert {State(each.value) for each in State} == set(State)
 
@@ -660,6 +881,23 @@ def test_killed_at_any_request_and_repeated_it_ends_the_same(
     assert (looked(client).enabled, blocked(client)) == (True, ["bystander"])
     assert slots(client) == {P: verified(new), S: None}
     assert set(states(client, ledger).values()) == {"released"}
+
+
+@pytest.mark.usefixtures("plant")
+def test_a_release_whose_answer_never_came_is_not_reported_as_a_block(
+    emulator: Emulator, client: Client, ledger: Ledger
+) -> None:
+    contained(client, ledger)
+    wire = InProcess(emulator)
+    wire.after = killer_of("PATCH", "/pump-2")
+    with operator(emulator, wire) as doomed, pytest.raises(Killed):
+        released(doomed, ledger, devices=["pump-1", "pump-2"], false_alarm="a drill")
+    assert "pump-2" not in blocked(client)
+
+    report = look_at_breach(client, ledger, GROUP_BREACH)
+
+    assert "pump-2" in report.devices["released"]
+    assert report.devices["blocked"] == tuple(blocked(client))
 
 
 @pytest.mark.usefixtures("plant")

@@ -36,12 +36,19 @@ def named(client: Client, devices: Sequence[str]) -> Affected:
     return Affected(there, missing=tuple(each for each, device in found.items() if device is None))
 
 
-def by_group(client: Client, ledger: Ledger | None, group: str, suspects: Iterable[str]) -> Affected:
+def by_group(
+    client: Client,
+    ledger: Ledger | None,
+    group: str,
+    suspects: Iterable[str],
+    told: Callable[[int], None] = lambda _: None,
+) -> Affected:
     """The devices that a group has let in, as far as it is known: the application does not tell.
 
     First those whose certificate, by the ledger, comes from a suspect CA (SHA-1), then those of other CAs
     that the group ever held. Then all that have registered without a certificate of their own, if no other
-    group can have let them in.
+    group can have let them in by a certificate: to tell takes a request for each, and `told` hears of how
+    many before.
     """
     signers, (elsewhere, others) = _signers(ledger), _elsewhere(client, group)
     held = ledger.bound_for(client.app, group) if ledger else frozenset()
@@ -55,6 +62,7 @@ def by_group(client: Client, ledger: Ledger | None, group: str, suspects: Iterab
         elif device.provisioned and not above & elsewhere:
             (likely if above & held else unknown).append(device)
     sure += likely
+    told(len(unknown))
     attestations = look_at_attestations(client, (device.id or "" for device in unknown))
     rest = tuple(device for device in unknown if attestations[device.id or ""] is None)
     if others:

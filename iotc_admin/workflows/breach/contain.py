@@ -9,12 +9,29 @@ from typing import TYPE_CHECKING, Any
 
 from iotc_admin.contract.enrollment_groups import Slot
 from iotc_admin.errors import UnsafePlan
-from iotc_admin.ledger.breach import SHUT, Author, Breach, State, devices_of, open_case
+from iotc_admin.ledger.breach import (
+    BLOCKING_BEGUN,
+    GROUP_DISABLED,
+    SHUT,
+    Author,
+    Breach,
+    Case,
+    State,
+    devices_of,
+    open_case,
+)
 from iotc_admin.workflows.apply import Hands
 from iotc_admin.workflows.breach.affected import Affected, by_group, named
 from iotc_admin.workflows.breach.turning import BLOCK, estimate, step_for, turn_devices
 from iotc_admin.workflows.groups import Change, update_group
-from iotc_admin.workflows.look import BOTH, existing, existing_device, look_at_attestation
+from iotc_admin.workflows.known import last_removed
+from iotc_admin.workflows.look import (
+    BOTH,
+    existing,
+    existing_device,
+    look_at_attestation,
+    look_at_group,
+)
 from iotc_admin.workflows.plan import Plan, UpdateDevice, UpdateGroup
 
 if TYPE_CHECKING:
@@ -65,25 +82,30 @@ def plan_containment(
     breach: Breach,
     *,
     devices: Sequence[str] | None = None,
-    slots: Sequence[Slot] = BOTH,
+    slots: Sequence[Slot] | None = None,
+    told: Callable[[int], None] = lambda _: None,
 ) -> Containment:
     """Look, decide. `devices`: whom to block, in this order; None: whom the group is known to have let in.
 
-    `slots`: the suspect ones. Sends reads only. Raises `NotFound`, and `UnsafePlan` where nothing is suspect.
+    `slots`: the suspect ones; what is on record stays so. None: as on record, at first both. An empty slot
+    counts with what the ledger saw removed from it. Sends reads only. Raises `NotFound`, and `UnsafePlan`
+    where nothing is suspect. `told`: see `by_group`.
     """
     if breach.kind == "device":
         return _plan_device(client, ledger, breach, slots)
-    view = existing(client, breach.id, BOTH)
     case = open_case(ledger, client.app, breach)
-    there = {slot.value: view.slots[slot] for slot in slots}
-    suspects = case.suspects if case else {slot: each.thumbprint for slot, each in there.items() if each}
+    # A group that was deleted after all lets nobody in; whom it has let in is connected still.
+    view = look_at_group(client, breach.id, BOTH) if case else existing(client, breach.id, BOTH)
+    held = {slot.value: each.thumbprint for slot, each in view.slots.items() if each} if view else {}
+    suspects = _suspects(case, held, slots) or last_removed(ledger, client.app, breach.id, slots or BOTH)
     if not suspects:
-        message = f"{breach.id} holds no certificate in {' or '.join(slots)}: nothing there can be breached"
-        raise UnsafePlan(message, hint=f"look at it: iotc-admin group show {breach.id}")
+        raise _nothing_suspect(breach, slots or BOTH)
     affected = (
-        by_group(client, ledger, breach.id, suspects.values()) if devices is None else named(client, devices)
+        by_group(client, ledger, breach.id, suspects.values(), told)
+        if devices is None
+        else named(client, devices)
     )
-    shut = (UpdateGroup(breach.id, None, enabled=False, etag=view.etag),) if view.enabled else ()
+    shut = (UpdateGroup(breach.id, None, enabled=False, etag=view.etag),) if view and view.enabled else ()
     return _decided(client, ledger, breach, affected, suspects=suspects, shut=shut)
 
 
@@ -102,22 +124,41 @@ def contain(
     if shut:
         disabling = Change(planned.breach.id, enabled=False)
         update_group(client, disabling, Plan(client.app, shut), Hands(run=author.run))
-        author.note(case, "group disabled")
+        author.note(case, GROUP_DISABLED)
     blocks = planned.blocks
     if not blocks:
         return 0
-    author.note(case, "blocking begun", devices=str(len(blocks)))
+    author.note(case, BLOCKING_BEGUN, devices=str(len(blocks)))
     blocked = turn_devices(client, case, blocks, BLOCK, author, told=told)
     author.note(case, "devices blocked", devices=str(blocked))
     return blocked
 
 
-def _plan_device(client: Client, ledger: Ledger | None, breach: Breach, slots: Sequence[Slot]) -> Containment:
+def _plan_device(
+    client: Client, ledger: Ledger | None, breach: Breach, slots: Sequence[Slot] | None
+) -> Containment:
     device = existing_device(client, breach.id)
     view = look_at_attestation(client, breach.id)
-    held = {slot.value: view.slots[slot] or "" for slot in slots} if view else {}
-    suspects = {slot: each for slot, each in held.items() if each}
+    held = {slot.value: each for slot, each in view.slots.items() if each} if view else {}
+    suspects = _suspects(open_case(ledger, client.app, breach), held, slots)
     return _decided(client, ledger, breach, Affected((device,)), suspects=suspects)
+
+
+def _nothing_suspect(breach: Breach, slots: Sequence[Slot]) -> UnsafePlan:
+    message = f"{breach.id} holds no certificate in {' or '.join(slots)}: nothing there can be breached"
+    hint = (
+        f"look at it: iotc-admin group show {breach.id}; if the CA was removed already, shut it by hand: "
+        f"iotc-admin group update {breach.id} --disable, and iotc-admin device update ID --block"
+    )
+    return UnsafePlan(message, hint=hint)
+
+
+def _suspects(case: Case | None, held: Mapping[str, str], slots: Sequence[Slot] | None) -> dict[str, str]:
+    """What is suspect, by slot: what is on record, and what stands in the slots that are named."""
+    recorded = case.suspects if case else {}
+    # Of a breach on record only a person knows whether what came into a slot since is suspect.
+    named = () if case and slots is None else (slots or BOTH)
+    return {**{slot.value: held[slot] for slot in named if slot in held}, **recorded}
 
 
 def _decided(
@@ -136,7 +177,7 @@ def _decided(
     return Containment(
         breach,
         Plan(client.app, (*shut, *blocks)),
-        case.suspects if case else suspects,
+        suspects,
         blocked,
         tuple(each for each in blocked if each not in ours),
         affected.missing,

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from iotc_admin.errors import UnsafePlan
-from iotc_admin.ledger.breach import SHUT, Author, Breach, Case, State, devices_of, open_case
+from iotc_admin.errors import PlanOutdated, UnsafePlan
+from iotc_admin.ledger.breach import (
+    SHUT,
+    Author,
+    Breach,
+    Case,
+    State,
+    also_affected,
+    devices_of,
+    open_case,
+)
 from iotc_admin.workflows.apply import Hands
+from iotc_admin.workflows.breach.meanwhile import observed, shut_again
 from iotc_admin.workflows.breach.replace import standing_suspects
 from iotc_admin.workflows.breach.turning import RELEASE, estimate, step_for, turn_devices
 from iotc_admin.workflows.groups import Change, update_group
-from iotc_admin.workflows.look import existing, look_at_attestation, look_at_devices
+from iotc_admin.workflows.look import existing, look_at_attestation, look_at_devices, look_at_group
 from iotc_admin.workflows.plan import Plan, UpdateDevice, UpdateGroup, short
 
 if TYPE_CHECKING:
@@ -99,7 +110,10 @@ def plan_release(
         opened=tuple(device for device, each in there.items() if each.enabled is not False),
         others=tuple(each for each in wanted if known.get(each) not in (*SHUT, State.RELEASED)),
         missing=tuple(each for each in found if each not in there),
-        warnings=tuple(_doubts(client, case, releases, enabling=bool(steps))),
+        warnings=(
+            *_kept_out_elsewhere(client, ledger, case, releases),
+            *_doubts(client, case, releases, enabling=bool(steps)),
+        ),
         wave=wave,
         pause=pause,
     )
@@ -128,10 +142,12 @@ def release(
         author.note(case, "group enabled")
     author.mark(case, planned.missing, State.GONE)
     author.mark(case, planned.opened, State.RELEASED)
-    released = 0
+    released, begun = 0, observed(client, author.ledger, case)
     for number, wave in enumerate(planned.waves):
         if number:
             client.sleep(planned.pause.total_seconds())
+            if shut := shut_again(begun, observed(client, author.ledger, case), false_alarm):
+                raise _stopped(planned, released, shut)
         before = released
 
         def counted(now: int, _: int, before: int = before) -> None:
@@ -142,6 +158,16 @@ def release(
     if _nothing_left(client, author.ledger, case):
         author.close(case)
     return released
+
+
+def _stopped(planned: ReleasePlan, released: int, why: str) -> PlanOutdated:
+    breach = planned.breach
+    message = (
+        f"{breach} {why} meanwhile: {released} of {len(planned.releases)} devices are unblocked, "
+        "the others stay out"
+    )
+    hint = f"see who and why: iotc-admin breach report {breach.option}; then repeat, or contain it"
+    return PlanOutdated(message, hint=hint)
 
 
 def close_case(client: Client, breach: Breach, author: Author) -> None:
@@ -156,7 +182,13 @@ def _nothing_left(client: Client, ledger: Ledger, case: Case) -> bool:
     """Whether all that this breach has shut is open again."""
     if any(devices_of(ledger, case, *SHUT)):
         return False
-    return case.breach.kind == "device" or existing(client, case.breach.id, ()).enabled
+    return case.breach.kind == "device" or not _is_disabled(client, case.breach)
+
+
+def _is_disabled(client: Client, breach: Breach) -> bool:
+    """Whether the group is there, and disabled: one that was deleted has nothing to enable."""
+    view = look_at_group(client, breach.id, ())
+    return view is not None and not view.enabled
 
 
 def _case(client: Client, ledger: Ledger, breach: Breach) -> Case:
@@ -193,10 +225,23 @@ def _enabling(client: Client, breach: Breach) -> tuple[UpdateGroup, ...]:
     return () if view.enabled else (UpdateGroup(breach.id, None, enabled=True, etag=view.etag),)
 
 
+def _kept_out_elsewhere(
+    client: Client, ledger: Ledger, case: Case, releases: Sequence[UpdateDevice]
+) -> Iterator[str]:
+    released = {step.device for step in releases}
+    by_breach: dict[Breach, list[str]] = defaultdict(list)
+    for device, breach in also_affected(ledger, client.app, case):
+        if device in released:
+            by_breach[breach].append(device)
+    for breach, devices in by_breach.items():
+        who = f"{devices[0]} is" if len(devices) == 1 else f"{devices[0]} and {len(devices) - 1} more are"
+        yield f"{who} affected by the breach of {breach}, too, which is open"
+
+
 def _doubts(client: Client, case: Case, releases: Sequence[UpdateDevice], *, enabling: bool) -> Iterator[str]:
     if not releases:
         return
-    if case.breach.kind == "group" and not enabling and not existing(client, case.breach.id, ()).enabled:
+    if case.breach.kind == "group" and not enabling and _is_disabled(client, case.breach):
         yield f"{case.breach.id} stays disabled: its devices cannot register; to enable it: --enable-group"
     yield (
         "a hub takes the certificate that a device registered with last: until a device registers anew, "

@@ -10,7 +10,7 @@ from cryptography import x509
 
 from iotc_admin.contract.enrollment_groups import Slot
 from iotc_admin.errors import KeyMismatch, PlanOutdated, UnsafePlan
-from iotc_admin.ledger.breach import Author, Breach, Case, open_case
+from iotc_admin.ledger.breach import Author, Breach, Case, ever_suspect, open_case
 from iotc_admin.pki.authority import CertificateAuthority
 from iotc_admin.pki.chain import signed_by
 from iotc_admin.pki.description import describe, sha1_thumbprint
@@ -23,7 +23,7 @@ from iotc_admin.workflows.attach import (
     decide_attachment,
 )
 from iotc_admin.workflows.enroll import Enrollment, carry_out, check_enrollment, decide_enrollment
-from iotc_admin.workflows.look import BOTH, existing, existing_device, look_at_attestation
+from iotc_admin.workflows.look import BOTH, existing, existing_device, look_at_attestation, look_at_group
 from iotc_admin.workflows.plan import Plan, Prove, Step, short
 from iotc_admin.workflows.proof import refuse_skew
 from iotc_admin.workflows.roll import known
@@ -114,8 +114,8 @@ def standing_suspects(client: Client, case: Case) -> dict[str, str]:
 
 def _held(client: Client, breach: Breach) -> dict[str, str]:
     if breach.kind == "group":
-        slots = existing(client, breach.id, BOTH).slots
-        return {slot.value: each.thumbprint for slot, each in slots.items() if each}
+        group = look_at_group(client, breach.id, BOTH)
+        return {slot.value: each.thumbprint for slot, each in group.slots.items() if each} if group else {}
     view = look_at_attestation(client, breach.id)
     return {slot.value: each for slot, each in view.slots.items() if each} if view else {}
 
@@ -142,17 +142,27 @@ def _require_shut(client: Client, breach: Breach) -> None:
 
 
 def _require_new(ledger: Ledger, case: Case, certificate: x509.Certificate) -> None:
-    """The key must never have been in use: neither one that is suspect, nor one that came with it."""
+    """The key must never have been in use: neither one that was ever suspect, nor one that came with it."""
     facts = describe(certificate)
     if facts.sha1 in case.suspects.values():
         message = f"{short(facts.sha1)} is the certificate that is suspect"
-        raise KeyMismatch(message, hint="make a new one: iotc-admin cert root NAME")
+        raise KeyMismatch(message, hint=_new(case))
+    if facts.sha1 in ever_suspect(ledger):
+        raise KeyMismatch(f"{short(facts.sha1)} was suspect in an earlier breach", hint=_new(case))
     for entry in ledger.with_key(spki_sha256(certificate.public_key())):
         if entry.sha256 != facts.sha256:
             message = f"the key of {facts.subject} was used before, in {short(entry.sha1)} ({entry.subject})"
-            raise KeyMismatch(
-                message, hint="after a breach only a new key will do: iotc-admin cert root NAME"
-            )
+            raise KeyMismatch(message, hint=_new(case))
+        # What this breach itself bound for a slot is a repeat.
+        if used := next((each for each in entry.sightings if each.holder and each.at < case.begun), None):
+            place = f"{used.holder}/{used.slot}"
+            message = f"{facts.subject} was used before, in {place}, since {used.at:%Y-%m-%d %H:%M} UTC"
+            raise KeyMismatch(message, hint=_new(case))
+
+
+def _new(case: Case) -> str:
+    make = "root NAME" if case.breach.kind == "group" else f"device {case.breach.id}"
+    return f"after a breach only a new key will do: iotc-admin cert {make}"
 
 
 def _doubts(ledger: Ledger, case: Case, wanted: Replacement) -> Iterator[str]:

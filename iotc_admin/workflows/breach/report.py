@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from iotc_admin.errors import UnsafePlan
-from iotc_admin.ledger.breach import SHUT, Breach, Case, State, devices_of, events_of, last_case
+from iotc_admin.ledger.breach import Breach, Case, State, devices_of, events_of, last_case
 from iotc_admin.workflows.look import (
     SlotView,
     look_at_attestation,
@@ -65,7 +65,9 @@ class Report:
     case: Case
     at: datetime
     shut: bool
-    """Whether the group is disabled, or the device blocked."""
+    """Whether the group is disabled, or the device blocked; what was deleted is."""
+    there: bool
+    """False: the group or device was deleted."""
     suspects: tuple[Standing, ...]
     current: tuple[Standing, ...]
     devices: Mapping[str, tuple[str, ...]]
@@ -89,7 +91,7 @@ def look_at_breach(client: Client, ledger: Ledger | None, breach: Breach) -> Rep
         message = f"no breach of {breach} is on record in this ledger"
         hint = f"contain one: iotc-admin breach contain {breach.option}; or use the ledger of who did"
         raise UnsafePlan(message, hint=hint)
-    held, shut = _held(client, breach)
+    held, shut, there = _held(client, breach)
     suspects = (
         Standing(slot, each, ledger.find(each), _counts(held, each)) for slot, each in case.suspects.items()
     )
@@ -102,6 +104,7 @@ def look_at_breach(client: Client, ledger: Ledger | None, breach: Breach) -> Rep
         case,
         client.now(),
         shut,
+        there,
         tuple(suspects),
         tuple(current),
         _by_standing(client, ledger, case),
@@ -109,12 +112,12 @@ def look_at_breach(client: Client, ledger: Ledger | None, breach: Breach) -> Rep
     )
 
 
-def _held(client: Client, breach: Breach) -> tuple[dict[str, SlotView], bool]:
-    """The filled slots, and whether nobody gets in by them. What was deleted lets nobody in."""
+def _held(client: Client, breach: Breach) -> tuple[dict[str, SlotView], bool, bool]:
+    """The filled slots, whether nobody gets in by them, and whether it is there: deleted, it is shut."""
     if breach.kind == "group":
         view = look_at_group(client, breach.id)
         slots = {slot.value: each for slot, each in view.slots.items() if each} if view else {}
-        return slots, view is None or not view.enabled
+        return slots, view is None or not view.enabled, view is not None
     device = look_at_device(client, breach.id)
     attestation = look_at_attestation(client, breach.id)
     held = {
@@ -122,7 +125,7 @@ def _held(client: Client, breach: Breach) -> tuple[dict[str, SlotView], bool]:
         for slot, each in (attestation.slots if attestation else {}).items()
         if each
     }
-    return held, device is None or device.enabled is False
+    return held, device is None or device.enabled is False, device is not None
 
 
 def _counts(held: Mapping[str, SlotView], thumbprint: str) -> bool | None:
@@ -145,9 +148,9 @@ def _standing(state: State, device: Device | None) -> str:
     blocked = device.enabled is False
     if state is State.BLOCKING and not blocked:
         return "not blocked yet"
-    if state in SHUT:
-        return "blocked" if blocked or state is State.RELEASING else "unblocked by others"
-    if state is State.RELEASED:
+    if state in (State.BLOCKED, State.BLOCKING) or (state is State.RELEASING and blocked):
+        return "blocked" if blocked else "unblocked by others"
+    if state in (State.RELEASED, State.RELEASING):
         return "blocked again" if blocked else "released"
     return "blocked before" if blocked else "unblocked by others"
 
