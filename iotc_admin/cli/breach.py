@@ -16,6 +16,7 @@ from iotc_admin.cli.breach_views import (
     report_lines,
     span,
     standing_lines,
+    suspected,
 )
 from iotc_admin.cli.doing import WAITS, telling
 from iotc_admin.cli.group import SlotName, load_authorities, next_step, slot_of
@@ -341,17 +342,24 @@ def _end_dry_run(session: Session, planned: Containment | ReleasePlan) -> None:
 
 
 def _tell_containment(session: Session, planned: Containment) -> None:
+    if planned.suspects:
+        session.output.say(f"suspect: {suspected(planned)}")
     if planned.blocks:
         count = counted(len(planned.blocks), "device")
         session.output.say(f"{count} to block: about {span(planned.takes)} at 20 requests/s")
     if planned.before:
         session.output.say(f"blocked already, not by this breach: {listed(planned.before)}")
+    if planned.unproven:
+        session.output.warn(
+            f"no certificate in the ledger ties {counted(len(planned.unproven), 'device')} to the group, one "
+            f"with keys may have let them in: {listed(planned.unproven)}; to leave them out: --devices FILE"
+        )
     if planned.missing:
         session.output.warn(f"there is no such device: {listed(planned.missing)}")
     if planned.doubtful:
         session.output.warn(
-            f"{len(planned.doubtful)} devices may come from another group, nobody here knows, and are left "
-            f"alone: {listed(planned.doubtful)}; name those that are affected: --devices FILE"
+            f"{counted(len(planned.doubtful), 'device')} may come from another group, nobody here knows; left "
+            f"alone: {listed(planned.doubtful)}; to block who is affected: --devices FILE"
         )
 
 

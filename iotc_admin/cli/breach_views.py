@@ -104,6 +104,13 @@ def _joined(group: str, planned: Containment | ReleasePlan, devices: str) -> str
     return " and ".join(parts + ([devices] if UpdateDevice in kinds else []))
 
 
+def suspected(planned: Containment) -> str:
+    """The suspect certificates, by slot."""
+    from iotc_admin.workflows.plan import short
+
+    return ", ".join(f"{slot} {short(each)}" for slot, each in planned.suspects.items())
+
+
 def counted(number: int, what: str) -> str:
     """So many of them, in the right number."""
     return f"{number} {what}{'' if number == 1 else 's'}"

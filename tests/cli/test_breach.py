@@ -169,7 +169,7 @@ def test_devices_that_are_not_there_or_may_be_another_group_s_wait_for_a_person(
     enroll_group(client, "plant-8", primary=other_ca)
     arrive(emulator, other_ca, "stranger")
     done = shell(CONTAIN, tmp_path, environment)
-    assert (done.returncode, "1 devices may come from another group" in done.stderr) == (3, True)
+    assert (done.returncode, "1 device may come from another group" in done.stderr) == (3, True)
     assert blocked(client) == list(PUMPS)
 
 

@@ -222,6 +222,7 @@ def test_devices_with_a_certificate_of_the_suspect_ca_go_first_and_those_of_thei
     steps = planned(client, ledger).blocks
 
     assert [step.device for step in steps] == ["m-known", "z-known", "a-unknown"]
+    assert planned(client, ledger).unproven == ("a-unknown",)
 
 
 @pytest.mark.usefixtures("plant")

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 class Affected:
     """`devices`: to be blocked, in this order. `missing`: named, but not there.
 
-    `doubtful`: provisioned by one of several groups, and nobody here knows by which.
+    `unproven`: those of the devices that no certificate in the ledger ties to the group; one with symmetric
+    keys may have let them in. `doubtful`: provisioned by one of several groups with certificates, and nobody
+    here knows by which; not to be blocked.
     """
 
     devices: tuple[Device, ...]
+    unproven: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     doubtful: tuple[str, ...] = ()
 
@@ -65,9 +68,8 @@ def by_group(
     told(len(unknown))
     attestations = look_at_attestations(client, (device.id or "" for device in unknown))
     rest = tuple(device for device in unknown if attestations[device.id or ""] is None)
-    if others:
-        return Affected(tuple(sure), doubtful=tuple(device.id or "" for device in rest))
-    return Affected((*sure, *rest))
+    ids = tuple(device.id or "" for device in rest)
+    return Affected(tuple(sure), doubtful=ids) if others else Affected((*sure, *rest), unproven=ids)
 
 
 def _elsewhere(client: Client, group: str) -> tuple[frozenset[str], int]:

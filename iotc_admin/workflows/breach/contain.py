@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 class Containment:
     """What is to be done. `suspects`: SHA-1 thumbprints by slot. `blocked`: blocked already.
 
-    `before`: those of them whom this breach has not blocked. `missing`, `doubtful`: see `Affected`.
+    `before`: those of them whom this breach has not blocked. `unproven`: those of the blocks without
+    evidence. `missing`, `doubtful`: see `Affected`.
     """
 
     breach: Breach
@@ -51,6 +52,7 @@ class Containment:
     suspects: Mapping[str, str]
     blocked: tuple[str, ...]
     before: tuple[str, ...]
+    unproven: tuple[str, ...]
     missing: tuple[str, ...]
     doubtful: tuple[str, ...]
 
@@ -71,6 +73,7 @@ class Containment:
             "suspects": dict(self.suspects),
             "seconds": int(self.takes.total_seconds()),
             "blockedAlready": list(self.blocked),
+            "unproven": list(self.unproven),
             "missing": list(self.missing),
             "doubtful": list(self.doubtful),
         }
@@ -180,6 +183,7 @@ def _decided(
         suspects,
         blocked,
         tuple(each for each in blocked if each not in ours),
+        tuple(each for each in affected.unproven if each not in blocked),
         affected.missing,
         affected.doubtful,
     )
