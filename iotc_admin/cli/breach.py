@@ -358,7 +358,7 @@ def _tell_containment(session: Session, planned: Containment) -> None:
         session.output.warn(f"there is no such device: {listed(planned.missing)}")
     if planned.doubtful:
         session.output.warn(
-            f"{counted(len(planned.doubtful), 'device')} may come from another group, nobody here knows; left "
+            f"{counted(len(planned.doubtful), 'device')} may come from another group, nobody knows, and left "
             f"alone: {listed(planned.doubtful)}; to block who is affected: --devices FILE"
         )
 
