@@ -19,11 +19,11 @@ from iotc_admin.cli.breach_views import (
     suspected,
 )
 from iotc_admin.cli.doing import WAITS, telling
-from iotc_admin.cli.group import SlotName, load_authorities, next_step, slot_of
 from iotc_admin.cli.idfile import read_ids
 from iotc_admin.cli.keyfiles import DRY_RUN, KEY_HELP, PROOF_WAITS, KeyPasswordFile, epilog
 from iotc_admin.cli.output import ask
 from iotc_admin.cli.settings import Session
+from iotc_admin.cli.slots import SlotName, load_authorities, next_step, slot_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

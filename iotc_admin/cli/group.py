@@ -2,45 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from iotc_admin.cli.doing import WAITS, begin, ended, telling
+from iotc_admin.cli.doing import begin, telling
 from iotc_admin.cli.keyfiles import (
     DRY_RUN,
     KEY_HELP,
     PROOF_WAITS,
     KeyPasswordFile,
     epilog,
-    load_authority,
     load_key,
 )
 from iotc_admin.cli.output import ask
 from iotc_admin.cli.settings import Session
-from iotc_admin.cli.views import group_cells, group_document, group_lines
+from iotc_admin.cli.slots import (
+    SlotName,
+    SlotOption,
+    load_authorities,
+    next_step,
+    report_group,
+    show_group,
+    slot_of,
+)
+from iotc_admin.cli.views import group_cells, group_document
 from iotc_admin.errors import SettingsError, UnsafePlan
 
 if TYPE_CHECKING:
     from iotc_admin.client.client import Client
     from iotc_admin.contract.enrollment_groups import Slot
     from iotc_admin.ledger.ledger import Entry, Run
-    from iotc_admin.pki.authority import CertificateAuthority
-    from iotc_admin.workflows.apply import Outcome
     from iotc_admin.workflows.enroll import Enrollment
     from iotc_admin.workflows.look import SlotView
-    from iotc_admin.workflows.plan import Plan
 
 app = typer.Typer(rich_markup_mode=None)
-
-
-class SlotName(StrEnum):
-    """The slots, spelt here because the contract's models are too slow to load for `--help`."""
-
-    primary = "primary"
-    secondary = "secondary"
 
 
 class GroupKind(StrEnum):
@@ -49,7 +46,6 @@ class GroupKind(StrEnum):
 
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The id of the group.")]
-SlotOption = Annotated[SlotName, typer.Option("--slot", help="Which of the two slots.")]
 
 
 @app.command(
@@ -374,64 +370,9 @@ def _differs(wanted: Enrollment) -> bool:
     return wanted.display_name is not None or not wanted.enabled
 
 
-def report_group(
-    session: Session, client: Client, plan: Plan, name: str, outcome: Outcome | None = None
-) -> None:
-    """What was done, for people; for programs, what `show` prints. Exits 3 while a proof is open."""
-    codes = dict(outcome.codes) if outcome else {}
-    if session.output.json:
-        show_group(session, client, name, codes)
-    else:
-        state = "proof of possession is still open" if codes else ended(plan)
-        lines = [f"verification code for {name}/{slot}: {text}" for slot, text in codes.items()]
-        session.output.result(None, [f"{name}: {state}", *lines])
-    if not codes:
-        return
-    if not plan.uploads:
-        session.output.say("this is a new code: codes given before no longer work")
-    for slot, text in codes.items():
-        session.output.say(next_step(name, slot, text))
-    raise typer.Exit(WAITS)
-
-
-def next_step(name: str, slot: str, text: str) -> str:
-    """What to do with a verification code, where the key is and then here."""
-    return (
-        "next, where the CA's key is:\n"
-        f"  iotc-admin cert verification {text} --issuer CERT\n"
-        "then here:\n"
-        f"  iotc-admin group verify {name} --slot {slot} --verification-cert verification_cert.pem"
-    )
-
-
-def load_authorities(
-    session: Session, run: Run, *named: tuple[SlotName, str | None, str | None, str | None]
-) -> dict[Slot, CertificateAuthority]:
-    """CAs by slot, certificate file, key and password file; warns of what may trouble devices."""
-    from iotc_admin.pki.lint import lint
-
-    found = {}
-    for slot, certificate, key, password_file in named:
-        if certificate is not None:
-            found[slot_of(slot)] = authority = load_authority(session, certificate, key, password_file)
-            if not session.dry_run:
-                run.saw(authority.certificate, file=certificate)
-            for finding in lint(authority.certificate, role="root", now=session.started):
-                if finding.level == "warning":
-                    session.output.warn(f"{certificate} {finding.what}: {finding.cause}")
-    return found
-
-
 def _check_name(ctx: typer.Context, display_name: str | None) -> None:
     if display_name is not None and not display_name.strip():
         raise typer.BadParameter("--display-name is empty", ctx)
-
-
-def slot_of(name: SlotName) -> Slot:
-    """The contract's slot of this name."""
-    from iotc_admin.contract.enrollment_groups import Slot
-
-    return Slot(name.value)
 
 
 def _reason(text: str | None) -> str:
@@ -444,15 +385,4 @@ def _unknown(name: str, slot: Slot, view: SlotView) -> UnsafePlan:
     return UnsafePlan(
         f"the certificate in {name}/{slot}, {view.thumbprint}, is not known here",
         hint="put it beside the key as X_cert.pem and X_key.pem, or: iotc-admin ledger import CERT",
-    )
-
-
-def show_group(session: Session, client: Client, name: str, codes: Mapping[Slot, str] | None = None) -> None:
-    """Print the group as `group show` does."""
-    from iotc_admin.workflows.look import BOTH, existing
-
-    view = existing(client, name, BOTH, certificates=False)
-    ledger = session.ledger_if_any()
-    session.output.result(
-        group_document(view, ledger, client.app, codes or {}), group_lines(view, ledger, client.app)
     )

@@ -11,10 +11,10 @@ import typer
 from iotc_admin.cli import rollover
 from iotc_admin.cli.device_state import report_device
 from iotc_admin.cli.doing import begin, telling
-from iotc_admin.cli.group import SlotName, load_authorities, report_group, slot_of
 from iotc_admin.cli.keyfiles import KEY_HELP, PROOF_WAITS, KeyPasswordFile, epilog, password
 from iotc_admin.cli.output import ask
 from iotc_admin.cli.settings import Session
+from iotc_admin.cli.slots import SlotName, load_authorities, report_group, slot_of
 
 if TYPE_CHECKING:
     from iotc_admin.client.client import Client

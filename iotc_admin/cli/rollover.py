@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iotc_admin.cli.doing import WAITS, begin, telling
-from iotc_admin.cli.group import SlotName, load_authorities, next_step, slot_of
 from iotc_admin.cli.idfile import read_ids
 from iotc_admin.cli.keyfiles import DRY_RUN, KEY_HELP, PROOF_WAITS, KeyPasswordFile, epilog
 from iotc_admin.cli.output import ask
@@ -20,6 +19,7 @@ from iotc_admin.cli.rollover_views import (
     progress_lines,
 )
 from iotc_admin.cli.settings import Session
+from iotc_admin.cli.slots import SlotName, load_authorities, next_step, slot_of
 from iotc_admin.errors import SettingsError
 
 if TYPE_CHECKING:
