@@ -54,6 +54,7 @@ NewKey = Annotated[
     typer.Option(
         "--key",
         metavar=f"{'|'.join(KINDS)}|URI",
+        autocompletion=lambda: list(KINDS),
         help="The kind of key to make, or where one is: pkcs11:..., https://VAULT.vault.azure.net/keys/...",
     ),
 ]
