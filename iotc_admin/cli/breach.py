@@ -322,9 +322,10 @@ def _tell_containment(session: Session, planned: Containment) -> None:
     if planned.missing:
         session.output.warn(f"there is no such device: {listed(planned.missing)}")
     if planned.doubtful:
+        count = counted(len(planned.doubtful), "device")
         session.output.warn(
-            f"{len(planned.doubtful)} devices may come from another group, nobody here knows, and are left "
-            f"alone: {listed(planned.doubtful)}; name those that are affected: --devices FILE"
+            f"{count} may come from another group, nobody here knows, and nothing is done to them: "
+            f"{listed(planned.doubtful)}; name those that are affected: --devices FILE"
         )
 
 

@@ -156,7 +156,7 @@ def _certificate_table(title: str, standings: tuple[Standing, ...]) -> Iterator[
 
 def _what(happening: Happening) -> str:
     details = ", ".join(
-        f"{each} {name}" if name == "devices" else f"{name} {each}"
+        counted(int(each), "device") if name == "devices" else f"{name} {each}"
         for name, each in happening.details.items()
     )
     return f"{happening.what}: {details}" if details else happening.what

@@ -71,7 +71,7 @@ def plan_replacement(client: Client, ledger: Ledger, wanted: Replacement) -> Rep
     plan = _decided(client, wanted)
     if any(isinstance(step, Prove) for step in plan.steps):
         refuse_skew(client)
-    return ReplacementPlan(plan, tuple(_doubts(ledger, case, wanted)))
+    return ReplacementPlan(plan, tuple(_doubts(client, ledger, case, wanted)))
 
 
 def replace_certificates(
@@ -147,15 +147,19 @@ def _require_new(ledger: Ledger, case: Case, certificate: x509.Certificate) -> N
     if facts.sha1 in case.suspects.values():
         message = f"{short(facts.sha1)} is the certificate that is suspect"
         raise KeyMismatch(message, hint="make a new one: iotc-admin cert root NAME")
+    hint = "after a breach only a new key will do: iotc-admin cert root NAME"
     for entry in ledger.with_key(spki_sha256(certificate.public_key())):
         if entry.sha256 != facts.sha256:
             message = f"the key of {facts.subject} was used before, in {short(entry.sha1)} ({entry.subject})"
-            raise KeyMismatch(
-                message, hint="after a breach only a new key will do: iotc-admin cert root NAME"
-            )
+            raise KeyMismatch(message, hint=hint)
+        # Since then it may be this replacement that was cut short, and is repeated.
+        for seen in entry.sightings:
+            if seen.holder and seen.at < case.begun:
+                message = f"{short(entry.sha1)} was used before, in {seen.holder}/{seen.slot}"
+                raise KeyMismatch(message, hint=hint)
 
 
-def _doubts(ledger: Ledger, case: Case, wanted: Replacement) -> Iterator[str]:
+def _doubts(client: Client, ledger: Ledger, case: Case, wanted: Replacement) -> Iterator[str]:
     for thumbprint in case.suspects.values():
         suspect = known(ledger, thumbprint)
         if suspect is None:
@@ -165,7 +169,9 @@ def _doubts(ledger: Ledger, case: Case, wanted: Replacement) -> Iterator[str]:
             if signed_by(authority.certificate, suspect):
                 subject = authority.certificate.subject.rfc4514_string()
                 yield f"{subject} is signed by {short(thumbprint)}, itself suspect: make it a root of its own"
-    for slot, thumbprint in case.suspects.items():
+    if all(Slot(slot) in wanted.authorities for slot in case.suspects):
+        return
+    for slot, thumbprint in standing_suspects(client, case).items():
         if Slot(slot) not in wanted.authorities:
             yield f"{wanted.breach.id}/{slot} is suspect, too, and not named: {short(thumbprint)} stays there"
 
