@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
 
 from iotc_admin import __version__
 from iotc_admin.cli.config_file import known_profiles
 from iotc_admin.cli.keyfiles import DRY_RUN, epilog
+from iotc_admin.cli.listing import Listing
 from iotc_admin.cli.output import OUTPUTS, Output
 from iotc_admin.cli.settings import Options, Session
 from iotc_admin.errors import IotcError, RunIncomplete, SettingsError
@@ -37,7 +37,7 @@ class _Interrupted(Exception):
     """Ctrl-C, under a name that the parser lets through."""
 
 
-class _Root(TyperGroup):
+class _Root(Listing):
     """The nouns, and the commands that stand beside them."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -57,7 +57,7 @@ class _Root(TyperGroup):
         return found
 
 
-class _Noun(TyperGroup):
+class _Noun(Listing):
     """The commands of a noun, loaded when one of them is asked for: a line names one noun only."""
 
     _loaded: dict[str, Any] | None = None
@@ -84,6 +84,7 @@ app = typer.Typer(
     "Example:  iotc-admin group create MyX509Group --root root_cert.pem\n"
     "Library:  iotc_admin.workflows.enroll_group(client, 'MyX509Group', primary=ca)",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
@@ -186,7 +187,7 @@ def _global_options(
         str | None,
         typer.Option("--ledger", metavar="FILE", help="Where certificates are remembered (IOTC_LEDGER)."),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No messages, errors only.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No messages; warnings and errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log each request to stderr.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Ask no question.")] = False,
     dry_run: Annotated[

@@ -357,8 +357,9 @@ def _tell_containment(session: Session, planned: Containment) -> None:
     if planned.missing:
         session.output.warn(f"there is no such device: {listed(planned.missing)}")
     if planned.doubtful:
+        count = counted(len(planned.doubtful), "device")
         session.output.warn(
-            f"{counted(len(planned.doubtful), 'device')} may come from another group, nobody knows, and left "
+            f"{count} may come from another group, nobody knows, and left "
             f"alone: {listed(planned.doubtful)}; to block who is affected: --devices FILE"
         )
 

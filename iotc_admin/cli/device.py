@@ -29,8 +29,8 @@ Organization = Annotated[str | None, typer.Option(metavar="ORG", help="The organ
 
 @app.command(
     epilog=epilog(
-        "iotc-admin device create pump-042 --template 'dtmi:plant7:pump;1'",
-        "client.devices.create('pump-042', Device(template='dtmi:plant7:pump;1'))",
+        "iotc-admin device create pump-042 --template 'dtmi:com:example:Thermostat;1'",
+        "client.devices.create('pump-042', Device(template='dtmi:com:example:Thermostat;1'))",
         three=DRY_RUN,
     )
 )

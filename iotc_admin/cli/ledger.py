@@ -71,7 +71,8 @@ def list_certificates(ctx: typer.Context) -> None:
 def export(
     ctx: typer.Context,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write here instead of to stdout; never over a file.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the PEM here instead of to stdout; never over a file."),
     ] = None,
 ) -> None:
     """All certificates as PEM, for `ledger import` elsewhere; with -o json the journal of runs besides."""
@@ -94,7 +95,7 @@ def export(
             "certificates": [entry_document(entry) | {"pem": entry.pem} for entry in entries],
             "journal": [event_document(event) for event in (ledger.events() if ledger else [])],
         },
-        (entry.pem.rstrip("\n") for entry in entries),
+        (line for entry in entries for line in entry.pem.splitlines()),
     )
 
 

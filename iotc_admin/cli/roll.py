@@ -12,6 +12,7 @@ from iotc_admin.cli import rollover
 from iotc_admin.cli.device_state import report_device
 from iotc_admin.cli.doing import begin, telling
 from iotc_admin.cli.keyfiles import KEY_HELP, PROOF_WAITS, KeyPasswordFile, epilog, password
+from iotc_admin.cli.listing import Listing
 from iotc_admin.cli.output import ask
 from iotc_admin.cli.settings import Session
 from iotc_admin.cli.slots import SlotName, load_authorities, report_group, slot_of
@@ -31,6 +32,7 @@ class Why(StrEnum):
 
 
 app = typer.Typer(
+    cls=Listing,
     rich_markup_mode=None,
     invoke_without_command=True,
     add_completion=False,

@@ -69,8 +69,7 @@ class Session:
     @classmethod
     def _of(cls, command: str, options: Options, name: str | None, profile: Mapping[str, Any]) -> Session:
         session = cls(command, options, dict(os.environ), datetime.now(UTC), profile, name)
-        if options.verbose:
-            _log_requests()
+        _log(requests=options.verbose)
         # What is wrong with the output must not come to light after the work is done.
         _ = session.output
         return session
@@ -316,9 +315,19 @@ def _hush_azure() -> None:
     logging.getLogger("azure").addHandler(logging.NullHandler())
 
 
-def _log_requests() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+class _Worded(logging.Formatter):
+    """A warning is called one here, too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        said = super().format(record)
+        return f"warning: {said}" if record.levelno == logging.WARNING else said
+
+
+def _log(*, requests: bool) -> None:
     logger = logging.getLogger("iotc_admin")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(_Worded("%(message)s"))
+        logger.addHandler(handler)
+    if requests:
+        logger.setLevel(logging.INFO)

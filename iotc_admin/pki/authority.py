@@ -199,7 +199,8 @@ class CertificateAuthority:
     def _require_key(self) -> SigningKey:
         if self.key is None:
             raise PkiError(
-                f"the key of {_subject(self.certificate)} is not here", hint="say where it is with --root-key"
+                f"the key of {_subject(self.certificate)} is not here",
+                hint="say where it is with --issuer-key",
             )
         return self.key
 

@@ -241,9 +241,14 @@ def _send_certificate(
         if error.status == HTTPStatus.CONFLICT:
             error.hint = (
                 f"a CA can serve one group only; {step.group}/{step.slot} is as it was: choose another CA, "
-                f"or see who holds it: iotc-admin group list"
+                f"or see who holds it: iotc-admin group list{_left_behind(step.group, memory)}"
             )
         raise
+
+
+def _left_behind(group: str, memory: _Memory) -> str:
+    made = f"; {group} was made and stays, empty: iotc-admin group delete {group}"
+    return made if group in memory.created else ""
 
 
 def _check_attested(step: PutCertificate, client: Client) -> None:

@@ -107,6 +107,16 @@ def test_the_report_is_markdown_and_what_comes_from_elsewhere_is_no_markup(
 
 
 @pytest.mark.usefixtures("old")
+def test_one_device_is_no_devices(tmp_path: Path, environment: Environment) -> None:
+    (tmp_path / "one.txt").write_text(f"{PUMPS[0]}\n")
+    shell(f"{CONTAIN} --devices one.txt", tmp_path, environment)
+
+    done = shell(f"iotc-admin breach report --group {GROUP}", tmp_path, environment)
+
+    assert "| devices blocked: 1 device |" in done.stdout
+
+
+@pytest.mark.usefixtures("old")
 def test_without_a_terminal_nothing_is_asked_and_nothing_done(
     tmp_path: Path, environment: Environment, emulator: Emulator
 ) -> None:

@@ -234,6 +234,65 @@ def test_a_dry_run_leaves_no_trace(tmp_path: Path, environment: Environment) -> 
     assert json.loads(shell("iotc-admin ledger list -o json", tmp_path, environment).stdout) == []
 
 
+def test_an_export_to_stdout_is_pem_as_others_read_it(tmp_path: Path, environment: Environment) -> None:
+    shell("iotc-admin cert root a && iotc-admin cert root b", tmp_path, environment)
+
+    exported = shell("iotc-admin ledger export > out.pem", tmp_path, environment)
+    shell("iotc-admin ledger export --out file.pem", tmp_path, environment)
+    read = shell("openssl storeutl -noout -certs out.pem", tmp_path, environment)
+    imported = shell("iotc-admin ledger import out.pem --ledger fresh.db", tmp_path, environment)
+
+    assert exported.returncode == 0
+    assert (tmp_path / "out.pem").read_text() == (tmp_path / "file.pem").read_text()
+    assert "Total found: 2" in read.stdout
+    assert [line.split("  ")[1] for line in imported.stdout.splitlines()] == ["CN=a", "CN=b"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["cert device d --issuer ca.pem", "cert intermediate d --issuer ca.pem", "edge ca d --issuer ca.pem",
+     "cert verification 0123 --issuer ca.pem"],
+)  # fmt: skip
+def test_a_key_that_is_not_here_is_asked_for_by_an_option_of_the_command(
+    line: str, tmp_path: Path, environment: Environment
+) -> None:
+    shell(
+        "iotc-admin cert root ca && mv ca_cert.pem ca.pem && mv ca_key.pem elsewhere.pem",
+        tmp_path,
+        environment,
+    )
+
+    done = shell(f"iotc-admin {line}", tmp_path, environment)
+    named = shell(f"iotc-admin {line} --issuer-key elsewhere.pem", tmp_path, environment)
+
+    assert (done.returncode, named.returncode) == (1, 0)
+    assert "hint: say where it is with --issuer-key" in done.stderr
+
+
+def test_what_is_only_a_warning_says_so(tmp_path: Path, environment: Environment) -> None:
+    blocked = {**environment, "HOME": "/proc", "XDG_STATE_HOME": "/proc/nowhere"}
+
+    done = shell("iotc-admin group list", tmp_path, blocked)
+
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: ")
+    assert "other processes are paced apart" in done.stderr
+
+
+@pytest.mark.parametrize("noun", ["", "group", "roll"])
+def test_what_a_command_is_for_is_not_cut_short(noun: str, tmp_path: Path, environment: Environment) -> None:
+    page = shell(f"COLUMNS=60 iotc-admin {noun} --help", tmp_path, environment).stdout
+    listed = page.split("Commands:")[1].split("Exit codes:")[0]
+
+    assert "..." not in listed
+    assert len(listed.splitlines()) > 6
+
+
+def test_completion_is_to_be_had_in_one_way(tmp_path: Path, environment: Environment) -> None:
+    assert shell("iotc-admin --install-completion", tmp_path, environment).returncode == 2
+    assert "--show-completion" not in shell("iotc-admin --help", tmp_path, environment).stdout
+
+
 def test_enable_and_disable_exclude_each_other(tmp_path: Path, environment: Environment) -> None:
     assert shell("iotc-admin group update g --enable --disable", tmp_path, environment).returncode == 2
 

@@ -264,7 +264,7 @@ def test_an_authority_without_its_key_says_how_to_name_it(root: CertificateAutho
     ):
         with pytest.raises(PkiError, match="CN=plant-7") as caught:
             attempt()
-        assert "--root-key" in caught.value.hint
+        assert "--issuer-key" in caught.value.hint
     certificate_only.check(root.prove("C0DE", now=now))
 
 

@@ -416,6 +416,44 @@ def test_a_certificate_that_was_used_before_replaces_nothing_though_it_is_not_th
 
 
 @pytest.mark.usefixtures("group")
+def test_a_certificate_that_stood_in_a_slot_before_does_not_come_back(
+    client: Client, ledger: Ledger, now: datetime, ca: CertificateAuthority, new: CertificateAuthority
+) -> None:
+    for authority, holder in (ca, GROUP), (new, ""):
+        ledger.run("group create", now - timedelta(days=1)).saw(
+            authority.certificate, app=client.app, holder=holder, slot="primary" if holder else ""
+        )
+    contained(client, ledger)
+
+    with pytest.raises(KeyMismatch, match=f"CN=plant7 was used before, in {GROUP}/primary"):
+        replaced(client, ledger, {P: ca})
+    replaced(client, ledger, {P: new})
+    ledger.run("breach replace", client.now()).saw(
+        new.certificate, app=client.app, holder=GROUP, slot="primary"
+    )
+    replaced(client, ledger, {P: new})
+
+    assert slots(client) == {P: verified(new), S: None}
+
+
+@pytest.mark.usefixtures("group")
+def test_a_slot_whose_suspect_is_out_is_not_named_again(
+    client: Client, ledger: Ledger, old: CertificateAuthority, ca: CertificateAuthority,
+    new: CertificateAuthority, other_ca: CertificateAuthority,
+) -> None:  # fmt: skip
+    enroll_group(client, GROUP, primary=old, secondary=ca)
+    contained(client, ledger)
+
+    def named(slot: Slot, authority: CertificateAuthority) -> list[str]:
+        wanted = Replacement(GROUP_BREACH, {slot: authority})
+        return [each for each in plan_replacement(client, ledger, wanted).warnings if "not named" in each]
+
+    assert named(P, new) == [f"{GROUP}/secondary is suspect, too, and not named: {short(ca)} stays there"]
+    replaced(client, ledger, {P: new})
+    assert named(S, other_ca) == []
+
+
+@pytest.mark.usefixtures("group")
 def test_what_a_person_should_know_of_a_replacement_is_said(
     client: Client, ledger: Ledger, old: CertificateAuthority, ca: CertificateAuthority
 ) -> None:

@@ -528,3 +528,17 @@ def test_a_ca_that_another_group_holds_is_refused_with_what_is_left_behind(
 
     assert "one group only" in caught.value.hint
     assert "second/primary is as it was" in caught.value.hint
+    assert "second was made and stays, empty: iotc-admin group delete second" in caught.value.hint
+
+
+def test_a_group_that_was_there_before_is_not_said_to_be_made(
+    client: Client, ca: CertificateAuthority, other_ca: CertificateAuthority
+) -> None:
+    enroll_group(client, "first", primary=ca)
+    enroll_group(client, "second", primary=other_ca)
+
+    with pytest.raises(Conflict) as caught:
+        enroll_group(client, "second", primary=other_ca, secondary=ca)
+
+    assert "second/secondary is as it was" in caught.value.hint
+    assert "was made" not in caught.value.hint

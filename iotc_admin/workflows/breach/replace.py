@@ -71,7 +71,7 @@ def plan_replacement(client: Client, ledger: Ledger, wanted: Replacement) -> Rep
     plan = _decided(client, wanted)
     if any(isinstance(step, Prove) for step in plan.steps):
         refuse_skew(client)
-    return ReplacementPlan(plan, tuple(_doubts(ledger, case, wanted)))
+    return ReplacementPlan(plan, tuple(_doubts(client, ledger, case, wanted)))
 
 
 def replace_certificates(
@@ -165,7 +165,7 @@ def _new(case: Case) -> str:
     return f"after a breach only a new key will do: iotc-admin cert {make}"
 
 
-def _doubts(ledger: Ledger, case: Case, wanted: Replacement) -> Iterator[str]:
+def _doubts(client: Client, ledger: Ledger, case: Case, wanted: Replacement) -> Iterator[str]:
     for thumbprint in case.suspects.values():
         suspect = known(ledger, thumbprint)
         if suspect is None:
@@ -175,7 +175,9 @@ def _doubts(ledger: Ledger, case: Case, wanted: Replacement) -> Iterator[str]:
             if signed_by(authority.certificate, suspect):
                 subject = authority.certificate.subject.rfc4514_string()
                 yield f"{subject} is signed by {short(thumbprint)}, itself suspect: make it a root of its own"
-    for slot, thumbprint in case.suspects.items():
+    if all(Slot(slot) in wanted.authorities for slot in case.suspects):
+        return
+    for slot, thumbprint in standing_suspects(client, case).items():
         if Slot(slot) not in wanted.authorities:
             yield f"{wanted.breach.id}/{slot} is suspect, too, and not named: {short(thumbprint)} stays there"
 
