@@ -11,6 +11,7 @@ from iotc_admin.cli.breach_views import (
     containing,
     counted,
     listed,
+    next_command,
     releasing,
     report_document,
     report_lines,
@@ -383,3 +384,5 @@ def _report(session: Session, client: Client, run: Run, breach: Breach) -> None:
 
     seen = look_at_breach(client, run.ledger, breach)
     session.output.result(report_document(seen), standing_lines(seen))
+    if hint := next_command(seen):
+        session.output.say(hint)

@@ -104,6 +104,26 @@ def _joined(group: str, planned: Containment | ReleasePlan, devices: str) -> str
     return " and ".join(parts + ([devices] if UpdateDevice in kinds else []))
 
 
+def next_command(report: Report) -> str:
+    """What a person does next; empty when the breach is over."""
+    option = report.case.breach.option
+    if not report.waits:
+        return ""
+    if not report.replaced:
+        slots = " ".join(f"--{each.slot} CERT" for each in report.suspects if each.verified is not None)
+        return f"next: iotc-admin breach replace {option} {slots}"
+    if report.case.breach.kind == "device":
+        return f"next: give the device its new certificate; then: iotc-admin breach release {option}"
+    if not report.shut:
+        return (
+            f"next: the others likewise, with --devices FILE; or: iotc-admin breach release {option} --close"
+        )
+    return (
+        "next: give the devices certificates of the new CA, under their old names; then, for those that have "
+        f"them: iotc-admin breach release {option} --enable-group --devices FILE"
+    )
+
+
 def suspected(planned: Containment) -> str:
     """The suspect certificates, by slot."""
     from iotc_admin.workflows.plan import short

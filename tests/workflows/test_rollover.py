@@ -118,6 +118,18 @@ def test_the_old_ca_stays_while_a_device_may_need_it_and_the_laggards_are_named(
 
 
 @pytest.mark.usefixtures("group")
+def test_a_name_on_the_list_that_is_none_of_the_devices_is_told(
+    client: Client, ledger: Ledger, new: CertificateAuthority
+) -> None:
+    started(client, ledger, new)
+
+    progress = look(client, ledger, GROUP, all_of("pump-1", "pump-42"))
+
+    assert progress.warnings == ("pump-42 is on the list, and not among the devices that are asked for",)
+    assert progress.laggards == ("pump-2", "pump-3")
+
+
+@pytest.mark.usefixtures("group")
 def test_an_unverified_new_ca_retires_nothing(
     client: Client, ledger: Ledger, new: CertificateAuthority
 ) -> None:

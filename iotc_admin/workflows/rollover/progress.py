@@ -61,11 +61,16 @@ def look(client: Client, ledger: Ledger | None, group: str, asked: Asked | None 
     view = existing(client, group, BOTH)
     new, old = view.slots[record.slot], view.slots[record.slot.other]
     state, changed = _state(record, new, old)
-    adoption = None
+    adoption, unknown = None, list[str]()
     if asked is not None and state is State.VERIFIED:
         adoption = look_at_adoption(client, asked, _signers(ledger, record))
+        unknown = sorted(asked.adopted - {each.device for each in adoption.standings})
         state = _counted(adoption)
-    warnings = (*_strangers(record, state, old), *_fading(record, state, ledger, client.now()))
+    warnings = (
+        *(f"{each} is on the list, and not among the devices that are asked for" for each in unknown),
+        *_strangers(record, state, old),
+        *_fading(record, state, ledger, client.now()),
+    )
     return Progress(record, state, new, old, adoption, changed, warnings)
 
 
