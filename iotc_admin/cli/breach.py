@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,13 +45,6 @@ _LONG = 600
 
 Group = Annotated[str | None, typer.Option("--group", metavar="NAME", help="The group whose CA is suspect.")]
 Device = Annotated[str | None, typer.Option("--device", metavar="ID", help="A device instead of a group.")]
-
-
-class Words(StrEnum):
-    """What a person reads of each way."""
-
-    blocked = "blocked"
-    unblocked = "unblocked"
 
 
 @app.command(
@@ -105,7 +97,7 @@ def contain(
             return
         if planned.plan.steps:
             ask(f"{containing(planned)}?", yes=session.yes)
-        carry_out(planned, client, _author(session, run, client), _counting(session, Words.blocked))
+        carry_out(planned, client, _author(session, run, client), _counting(session, "blocked"))
         _report(session, client, run, breach)
     if planned.doubtful or planned.missing:
         raise typer.Exit(WAITS)
@@ -242,7 +234,7 @@ def _release(
     if planned.plan.steps:
         ask(f"{releasing(planned)}?", yes=session.yes)
     author = _author(session, run, client)
-    carry_out(planned, client, author, _counting(session, Words.unblocked), false_alarm=false_alarm)
+    carry_out(planned, client, author, _counting(session, "unblocked"), false_alarm=false_alarm)
     if close:
         close_case(client, breach, author)
     _report(session, client, run, breach)
@@ -332,7 +324,7 @@ def _author(session: Session, run: Run, client: Client) -> Author:
     return Author(run, session.actor, client.now)
 
 
-def _counting(session: Session, word: Words) -> Callable[[int, int], None]:
+def _counting(session: Session, word: str) -> Callable[[int, int], None]:
     return lambda done, wanted: session.output.say(f"{done} of {wanted} devices {word}")
 
 

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,6 +20,7 @@ from iotc_admin.workflows import enroll_group
 from ..workflows.test_breach import PUMPS, arrive, blocked
 from ..workflows.test_enroll import GROUP, P, S, looked, slots, verified, writes
 from .test_door import Environment, environment, shell
+from .test_roll import said
 
 __all__ = ["environment"]
 
@@ -50,13 +50,6 @@ def new(tmp_path: Path, now: datetime) -> CertificateAuthority:
     authority = CertificateAuthority.create("new", now=now)
     save_authority(tmp_path, "new", authority)
     return authority
-
-
-def said(line: str, folder: Path, environment: Environment, code: int = 0) -> Any:
-    """The document on stdout, and nothing else there."""
-    done = shell(f"{line} -o json", folder, environment)
-    assert done.returncode == code, (done.stdout, done.stderr)
-    return json.loads(done.stdout)
 
 
 @pytest.mark.usefixtures("old")
